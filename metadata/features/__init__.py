@@ -1,0 +1,1 @@
+"""A task and its configurations as numbers."""

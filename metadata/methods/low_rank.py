@@ -1,0 +1,70 @@
+"""Low-rank updates: W + scale * B A, with A of shape (r, d_in) and B of shape (d_out, r)."""
+
+from metadata.architectures import Linear
+from metadata.methods.spec import MethodSpec
+from metadata.parameters import Float, Integer, Values, number
+from metadata.records import ModelProfile
+
+RANK = Integer(name="r", lower=1, upper=256, default=16, log=True)
+ALPHA = Integer(name="lora_alpha", lower=1, upper=512, default=32, log=True)
+DROPOUT = Float(name="lora_dropout", lower=0.0, upper=0.3, default=0.0)
+
+
+def count_lora(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Count A and B of every targeted linear."""
+    rank = int(number(values, "r"))
+    return model.layers * sum(rank * (linear.d_in + linear.d_out) for linear in targets)
+
+
+def count_dora(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Count A, B and one magnitude per output."""
+    return count_lora(values, targets, model) + model.layers * sum(t.d_out for t in targets)
+
+
+def keep_lora(values: Values, linear: Linear) -> float:
+    """Keep the input in fp32 (PEFT casts it for its fp32 weights) and A's output."""
+    dropped = linear.d_in if number(values, "lora_dropout") > 0 else 0
+    return linear.d_in + dropped + number(values, "r")
+
+
+def keep_dora(values: Values, linear: Linear) -> float:
+    """Keep LoRA's floats and the two outputs that the magnitude scales."""
+    return keep_lora(values, linear) + 2 * linear.d_out
+
+
+LORA = MethodSpec(
+    name="lora",
+    title="LoRA",
+    target="peft.LoraConfig",
+    parameters=(RANK, ALPHA, DROPOUT),
+    trainable=count_lora,
+    activation_floats=keep_lora,
+    rate_factor=1.0,
+    rate_source="the width rule is LoRA's own",
+    paper="arXiv:2106.09685",
+)
+RSLORA = MethodSpec(
+    name="rslora",
+    title="rank-stabilised LoRA",
+    target="peft.LoraConfig",
+    parameters=(RANK, ALPHA, DROPOUT),
+    fixed={"use_rslora": True},
+    trainable=count_lora,
+    activation_floats=keep_lora,
+    rate_factor=0.5,
+    rate_source="scale alpha/sqrt(r) is sqrt(r) times LoRA's; our choice, not published",
+    paper="arXiv:2312.03732",
+)
+DORA = MethodSpec(
+    name="dora",
+    title="DoRA, weight-decomposed LoRA",
+    target="peft.LoraConfig",
+    parameters=(RANK, ALPHA, DROPOUT),
+    fixed={"use_dora": True},
+    trainable=count_dora,
+    activation_floats=keep_dora,
+    rate_factor=1.0,
+    rate_source="arXiv:2402.09353 trains with LoRA's settings",
+    paper="arXiv:2402.09353",
+)
+ENTRIES = (LORA, RSLORA, DORA)

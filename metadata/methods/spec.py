@@ -1,0 +1,39 @@
+"""What an entry of the method table says."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from metadata.architectures import Linear
+from metadata.parameters import Parameter, Values
+from metadata.records import ModelProfile, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSpec:
+    """One PEFT method as data and pure arithmetic.
+
+    The same entry feeds the search space, the footprint, the catalogue and the worker.
+
+    Attributes:
+        target: Dotted name of a PEFT config class, or of a function of our own
+            `(model, configuration, module_names) -> model`. Only the worker resolves it.
+        fixed: Arguments of `target` that are not searched.
+        trainable: (values, targeted linears of one decoder layer, model) -> trained weights.
+        activation_floats: (values, linear) -> floats kept for the backward pass per token, beyond
+            those of the frozen model.
+        rate_factor: Multiple of the width rule's LoRA rate at which the method usually works.
+        rate_source: Where that multiple comes from.
+    """
+
+    name: str
+    title: str
+    target: str
+    parameters: tuple[Parameter, ...] = ()
+    fixed: Mapping[str, Scalar] = field(default_factory=dict)
+    trainable: Callable[[Values, tuple[Linear, ...], ModelProfile], int]
+    activation_floats: Callable[[Values, Linear], float]
+    rate_factor: float
+    rate_source: str
+    uses_target_modules: bool = True
+    merges: bool = True
+    paper: str

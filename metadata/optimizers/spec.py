@@ -1,0 +1,40 @@
+"""What an entry of the optimizer table and of the schedule table says."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from metadata.parameters import Parameter, Values
+from metadata.records import Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """One optimizer as data.
+
+    Attributes:
+        target: Dotted name of a torch optimizer class; only the worker resolves it.
+        parameters: Searched besides the learning rate, weight decay among them.
+        state_bytes: Bytes of optimizer state per trained fp32 weight.
+        rate_factor: Multiple of AdamW's learning rate at which it usually works.
+    """
+
+    name: str
+    title: str
+    target: str
+    parameters: tuple[Parameter, ...]
+    fixed: Mapping[str, Scalar] = field(default_factory=dict)
+    state_bytes: float
+    has_learning_rate: bool = True
+    rate_factor: float = 1.0
+    rate_source: str
+    paper: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec:
+    """One schedule: `multiplier(progress, values)` of the rate, with progress after warm-up."""
+
+    name: str
+    title: str
+    parameters: tuple[Parameter, ...] = ()
+    multiplier: Callable[[float, Values], float]

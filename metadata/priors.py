@@ -1,0 +1,46 @@
+"""Published rules as figures with their source: what is believed where there is no evidence."""
+
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
+from metadata.records import Configuration, ModelProfile
+
+# Best LoRA rate over 14 Llama and Qwen models: 5e-5 * 10 * (2000 / width) ** power, with power
+# 0.781 for Llama and 0.0775 for Qwen. Schulman and Thinking Machines Lab, "LoRA Without Regret"
+# (2025). Other families take Llama's power: at width 128 it gives the 4e-3 we see ourselves.
+_FULL_RATE = 5e-5
+_LORA_FACTOR = 10.0
+_WIDTH = 2000.0
+_POWER = {"qwen2": 0.0775, "qwen3": 0.0775}
+_USUAL_POWER = 0.781
+
+
+def width_rule_rate(model: ModelProfile) -> float:
+    """Return the published best learning rate of LoRA with Adam for a model of this width."""
+    power = _POWER.get(model.family, _USUAL_POWER)
+    return _FULL_RATE * _LORA_FACTOR * float((_WIDTH / model.hidden_size) ** power)
+
+
+def usual_rate(method: str, optimizer: str, model: ModelProfile) -> float:
+    """Return the rate at which a method and an optimizer usually work on a model."""
+    factor = METHODS[method].rate_factor * OPTIMIZERS[optimizer].rate_factor
+    return width_rule_rate(model) * factor
+
+
+def rate_ratio(configuration: Configuration, model: ModelProfile) -> float:
+    """Return the learning rate as a multiple of the usual one; 1 where there is no rate."""
+    rate = configuration.optimizer.learning_rate
+    if rate is None:
+        return 1.0
+    return rate / usual_rate(configuration.method.name, configuration.optimizer.name, model)
+
+
+def carry_over(
+    configuration: Configuration, *, known: ModelProfile, new: ModelProfile
+) -> Configuration:
+    """Return a configuration for a new model: its rate keeps its ratio to the width rule."""
+    rate = configuration.optimizer.learning_rate
+    if rate is None or known == new:
+        return configuration
+    scaled = rate * width_rule_rate(new) / width_rule_rate(known)
+    optimizer = configuration.optimizer.model_copy(update={"learning_rate": scaled})
+    return configuration.model_copy(update={"optimizer": optimizer})

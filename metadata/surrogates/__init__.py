@@ -1,0 +1,1 @@
+"""The surrogates: what forecasts a run without running it."""

@@ -1,0 +1,1 @@
+"""Uploaded training files."""

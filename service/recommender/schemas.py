@@ -1,0 +1,157 @@
+"""What is asked of the recommender and what it answers, as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from metadata.records import Configuration, DatasetProfile, Name, Record
+
+Objective = Literal["quality", "balanced", "cheapest"]
+
+
+class BaseModelChoice(Record):
+    """A model by its id, or by the content of its `config.json` where the id is not known."""
+
+    id: Name
+    config: dict[str, Any] | None = None
+
+
+class DatasetChoice(Record):
+    """The data: an uploaded file, records as in a training file, or a profile made before."""
+
+    file_id: Name | None = None
+    examples: Annotated[list[dict[str, Any]], Field(max_length=2000)] | None = None
+    profile: DatasetProfile | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_three(self) -> "DatasetChoice":
+        given = [n for n in ("file_id", "examples", "profile") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "dataset needs exactly one of file_id, examples and profile, "
+                f"got {', '.join(given) or 'none'}"
+            )
+        return self
+
+
+class Hardware(Record):
+    """The device by its name in the table, how many, and its memory where it differs."""
+
+    device: Name
+    count: Annotated[int, Field(ge=1, le=1024)] = 1
+    memory_gib: Annotated[float, Field(gt=0, le=10_000)] | None = None
+
+
+class Budget(Record):
+    """What one run may use at most."""
+
+    train_minutes: Annotated[float, Field(gt=0, le=10**6)] | None = None
+    usd: Annotated[float, Field(gt=0, le=10**9)] | None = None
+    memory_gib: Annotated[float, Field(gt=0, le=10_000)] | None = None
+
+
+class RecommendationRequest(Record):
+    """How do I fine-tune this model on this data, with this hardware and budget?"""
+
+    base_model: BaseModelChoice
+    dataset: DatasetChoice
+    hardware: Hardware
+    budget: Budget = Budget()
+    objective: Objective = "quality"
+    methods: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = None
+    count: Annotated[int, Field(ge=1, le=50)] = 5
+
+
+class Interval(Record):
+    """A forecast with its 90 % interval."""
+
+    expected: float
+    low: float
+    high: float
+
+
+class Quality(Record):
+    """Regret is 0 for the best configuration of a task and 1 for its median one."""
+
+    expected_regret: float
+    low: float
+    high: float
+    beats_default_probability: Annotated[float, Field(ge=0, le=1)]
+
+
+class NearRun(Record):
+    """A past run of the same kind, with its result."""
+
+    run_id: str
+    dataset: str
+    model: str
+    score: float | None
+    regret: float
+    distance: float
+
+
+class Effect(Record):
+    """What one choice adds to the expected regret of this configuration; below 0 helps."""
+
+    choice: str
+    value: str
+    regret_change: float
+
+
+class Why(Record):
+    """Where a configuration comes from and what speaks for it."""
+
+    source: Literal["portfolio", "past_winner", "neighbour", "sample", "default", "rule"]
+    nearest_runs: list[NearRun]
+    effects: list[Effect]
+
+
+class RecommendedConfiguration(Record):
+    """One ranked configuration with its forecasts."""
+
+    rank: int
+    configuration: Configuration
+    quality: Quality
+    train_seconds: Interval
+    peak_memory_bytes: Interval
+    cost_usd: float | None
+    trainable_parameters: int
+    micro_batch_size: int
+    accumulation_steps: int
+    steps: int
+    fits: bool
+    pareto: bool
+    why: Why
+
+
+class Exclusion(Record):
+    """How many candidates left by one rule, and what would bring them back."""
+
+    rule: str
+    count: int
+    next_step: str
+
+
+class EvidenceSummary(Record):
+    """What the answer stands on. Distance is in units of the usual one between known tasks."""
+
+    runs: int
+    tasks: int
+    distance: float
+    in_distribution: bool
+    farthest: list[str]
+    advice: str
+
+
+class RecommendationAnswer(Record):
+    """Ranked configurations, the forecast of the default one, and what the answer stands on."""
+
+    id: str
+    object: Literal["recommendation"] = "recommendation"
+    created_at: datetime
+    configurations: list[RecommendedConfiguration]
+    default: RecommendedConfiguration
+    evidence: EvidenceSummary
+    excluded: list[Exclusion]
+    knowledge_version: str

@@ -1,0 +1,1 @@
+"""Seeded generators of text and of question-answer datasets."""
