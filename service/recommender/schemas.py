@@ -36,11 +36,14 @@ class DatasetChoice(Record):
 
 
 class Hardware(Record):
-    """The device by its name in the table, how many, and its memory where it differs."""
+    """The device by its name in the table, how many; memory and price where they differ."""
 
     device: Name
     count: Annotated[int, Field(ge=1, le=1024)] = 1
     memory_gib: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    usd_per_hour: Annotated[float, Field(ge=0, le=10**6)] | None = Field(
+        default=None, description="price of one device, where the table has none or another"
+    )
 
 
 class Budget(Record):

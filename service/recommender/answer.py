@@ -1,0 +1,42 @@
+"""One request, one answer: what the route, the command line and the page all call."""
+
+from datetime import datetime
+
+from metadata.features.model import find_model
+from metadata.knowledge import Knowledge
+from service.recommender.explain import explain
+from service.recommender.question import FindModel, FindProfile, build_question, no_files
+from service.recommender.recommend import recommend
+from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
+
+
+def answer(
+    request: RecommendationRequest,
+    known: Knowledge,
+    *,
+    now: datetime,
+    find_profile: FindProfile = no_files,
+    known_model: FindModel = find_model,
+) -> RecommendationAnswer:
+    """Answer how to fine-tune a model on data with a device and a budget.
+
+    The same request and the same knowledge give the same answer, its id too, bit for bit;
+    only `created_at` is the time that was passed in.
+
+    Args:
+        request: As it came over the wire, or as the command line built it.
+        known: The knowledge to answer from, as `KnowledgeStore.current` gives it.
+        now: When the answer is made, with a time zone.
+        find_profile: Profile of an uploaded file by its id; without it `dataset.file_id` is
+            refused.
+        known_model: Profile of a model by its id; `listed_models(settings.models)` knows the
+            server's own folders too.
+
+    Raises:
+        InvalidRequest: Something asked for cannot be answered; `param` names the field. Its kinds:
+            UnknownModel, UnknownDevice, InvalidDataset, NothingFits.
+        NotFound: There is no file by that id.
+    """
+    question = build_question(request, find_profile=find_profile, known_model=known_model)
+    recommendation = recommend(question, known, rng=question.rng(known.version))
+    return explain(recommendation, known, now=now)

@@ -1,0 +1,81 @@
+"""Put a recommendation into words and numbers a person can check."""
+
+from datetime import datetime
+
+from metadata.knowledge import Evidence, Knowledge
+from metadata.records import Task
+from service.recommender.ranking import take
+from service.recommender.recommend import Recommendation
+from service.recommender.schemas import (
+    Effect,
+    EvidenceSummary,
+    Interval,
+    NearRun,
+    Quality,
+    RecommendationAnswer,
+    RecommendedConfiguration,
+    Why,
+)
+
+NEAREST_RUNS = 3
+DEFAULT_ROW = 0
+
+
+def explain(
+    recommendation: Recommendation, known: Knowledge, *, now: datetime
+) -> RecommendationAnswer:
+    """Return the whole answer of a recommendation."""
+    question = recommendation.question
+    return RecommendationAnswer(
+        id=f"rec-{question.content(known.version)[:24]}",
+        created_at=now,
+        configurations=[
+            _describe_row(recommendation, row, known, rank=rank)
+            for rank, row in enumerate(recommendation.order, start=1)
+        ],
+        default=_describe_row(recommendation, DEFAULT_ROW, known, rank=0),
+        evidence=_summarise(known, question.task),
+        excluded=recommendation.excluded,
+        knowledge_version=known.version,
+    )
+
+
+def _describe_row(
+    recommendation: Recommendation, row: int, known: Knowledge, *, rank: int
+) -> RecommendedConfiguration:
+    candidate, question = recommendation.candidates[row], recommendation.question
+    forecast, plan = recommendation.forecast, candidate.plan
+    seconds = float(forecast.seconds[row])
+    price = question.usd_per_second
+    return RecommendedConfiguration(
+        rank=rank,
+        configuration=candidate.configuration,
+        quality=_quality(forecast, row),
+        train_seconds=_interval(forecast, "seconds", row),
+        peak_memory_bytes=_interval(forecast, "bytes", row),
+        cost_usd=None if price is None else price * seconds,
+        trainable_parameters=plan.trainable_parameters,
+        micro_batch_size=plan.micro_batch_size,
+        accumulation_steps=plan.accumulation_steps,
+        steps=plan.steps,
+        fits=bool(recommendation.fits_C[row]),
+        pareto=bool(recommendation.pareto_C[row]),
+        why=_why(candidate, question.task, known),
+    )
+
+
+def _quality(forecast: Forecast, row: int) -> Quality:
+    return Quality(
+        expected_regret=float(forecast.regret[row]),
+        low=float(forecast.regret_low[row]),
+        high=float(forecast.regret_high[row]),
+        beats_default_probability=float(forecast.beats_default[row]),
+    )
+
+
+def _interval(forecast: Forecast, name: str, row: int) -> Interval:
+    return Interval(
+        expected=float(getattr(forecast, name)[row]),
+        low=float(getattr(forecast, f"{name}_low")[row]),
+        high=float(getattr(forecast, f"{name}_high")[row]),
+    )

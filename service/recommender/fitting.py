@@ -1,0 +1,153 @@
+"""What fits: micro-batches and checkpointing by memory, then time and money by forecast.
+
+Axes: C candidates. A candidate fits where the *upper* end of its forecast is within each limit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metadata.errors import NothingFits
+from metadata.footprint import Plan, plan
+from metadata.knowledge import Forecast
+from metadata.records import Configuration, Task
+from service.recommender.candidates import Candidate, Source
+from service.recommender.question import GIB, Question
+from service.recommender.schemas import Exclusion
+
+MEMORY_HEADROOM = 0.95  # of the device: the rest is for its driver and for fragments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A candidate with the micro-batch, steps and bytes that it would take on the device."""
+
+    configuration: Configuration
+    source: Source
+    plan: Plan
+
+
+def make_fit(candidates: list[Candidate], question: Question) -> list[Planned]:
+    """Return each candidate with its plan, checkpointed only where it fits no other way."""
+    return [_make_one_fit(candidate, question) for candidate in candidates]
+
+
+def _make_one_fit(candidate: Candidate, question: Question) -> Planned:
+    planned = _plan(candidate.configuration, candidate.source, question)
+    if planned.plan.fits:
+        return planned
+    checkpointed = candidate.configuration.model_copy(update={"gradient_checkpointing": True})
+    return _plan(checkpointed, candidate.source, question)
+
+
+def _plan(configuration: Configuration, source: Source, question: Question) -> Planned:
+    memory_bytes = int(MEMORY_HEADROOM * question.memory_bytes)
+    return Planned(
+        configuration=configuration,
+        source=source,
+        plan=plan(configuration, question.task, memory_bytes=memory_bytes),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """One limit of the question: what each candidate needs of it, and what is there."""
+
+    rule: str
+    need_C: np.ndarray
+    available: float
+    unit: str
+    next_step: str
+
+    @property
+    def within_C(self) -> np.ndarray:
+        """Say which candidates stay within the limit."""
+        return self.need_C <= self.available
+
+
+def stay_within(
+    question: Question, candidates: list[Planned], forecast: Forecast
+) -> tuple[np.ndarray, list[Exclusion]]:
+    """Return which candidates are within memory and budget, and why the others are not.
+
+    Raises:
+        NothingFits: None is; the message says the smallest need.
+    """
+    wanted_C = np.array([_is_asked_for(c, question) for c in candidates])
+    limits = _limits(question, candidates, forecast)
+    within_C = wanted_C.copy()
+    excluded = []
+    for limit in limits:
+        leaving_C = within_C & ~limit.within_C
+        if leaving_C.any():
+            excluded.append(_exclusion(limit, leaving_C))
+        within_C &= limit.within_C
+    if not within_C.any():
+        raise _nothing_fits(limits, wanted_C)
+    return within_C, excluded
+
+
+def _is_asked_for(candidate: Planned, question: Question) -> bool:
+    return question.methods is None or candidate.configuration.method.name in question.methods
+
+
+def _limits(question: Question, candidates: list[Planned], forecast: Forecast) -> list[Limit]:
+    limits = [_memory(question, forecast)]
+    if question.budget.train_minutes is not None:
+        limits.append(_minutes(question.budget.train_minutes, forecast))
+    if question.budget.usd is not None and question.usd_per_second is not None:
+        limits.append(_money(question.budget.usd, question.usd_per_second, forecast))
+    return limits
+
+
+def _memory(question: Question, forecast: Forecast) -> Limit:
+    has = question.memory_bytes / GIB
+    return Limit(
+        rule=f"peak memory, upper forecast, at most {has:.4g} GiB a device",
+        need_C=forecast.bytes_high / GIB,
+        available=has,
+        unit="GiB",
+        next_step="Take a device with more memory, a smaller model or shorter examples.",
+    )
+
+
+def _minutes(budget: float, forecast: Forecast) -> Limit:
+    return Limit(
+        rule=f"training time, upper forecast, at most {budget:.4g} minutes",
+        need_C=forecast.seconds_high / 60,
+        available=budget,
+        unit="minutes",
+        next_step="Raise budget.train_minutes, take a faster device or fewer examples.",
+    )
+
+
+def _money(budget: float, usd_per_second: float, forecast: Forecast) -> Limit:
+    return Limit(
+        rule=f"cost, upper forecast, at most {budget:.4g} USD",
+        need_C=forecast.seconds_high * usd_per_second,
+        available=budget,
+        unit="USD",
+        next_step="Raise budget.usd, or take a cheaper or faster device.",
+    )
+
+
+def _exclusion(limit: Limit, leaving_C: np.ndarray) -> Exclusion:
+    least = limit.need_C[leaving_C].min()
+    return Exclusion(
+        rule=limit.rule,
+        count=int(leaving_C.sum()),
+        next_step=f"The least of them needs {least:.3g} {limit.unit}. {limit.next_step}",
+    )
+
+
+def _nothing_fits(limits: list[Limit], wanted_C: np.ndarray) -> NothingFits:
+    """Name the candidate nearest to all limits: what would have to be there for it."""
+    overrun_C = np.max([limit.need_C / limit.available for limit in limits], axis=0)
+    nearest = int(np.where(wanted_C, overrun_C, np.inf).argmin())
+    needs = " and ".join(f"{limit.need_C[nearest]:.3g} {limit.unit}" for limit in limits)
+    have = " and ".join(f"{limit.available:.3g} {limit.unit}" for limit in limits)
+    steps = " ".join(limit.next_step for limit in limits if not limit.within_C[nearest])
+    return NothingFits(
+        f"No configuration fits {have}: the smallest of {int(wanted_C.sum())} needs {needs} "
+        f"(upper ends of the forecasts). {steps}"
+    )

@@ -1,0 +1,208 @@
+"""From a request to a checked question: a task, its limits and what is wanted."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metadata.errors import InvalidDataset, InvalidRequest, NotFound
+from metadata.examples import parse_example
+from metadata.features.dataset import profile_dataset
+from metadata.features.device import find_device, this_machine
+from metadata.features.model import find_model, profile_model
+from metadata.methods import METHODS
+from metadata.records import DatasetProfile, Device, ModelProfile, Task, content_hash
+from service.recommender.schemas import (
+    BaseModelChoice,
+    Budget,
+    DatasetChoice,
+    Hardware,
+    Objective,
+    RecommendationRequest,
+)
+
+FindModel = Callable[[str], ModelProfile]
+FindProfile = Callable[[str], DatasetProfile]
+
+GIB = 2**30
+THIS_MACHINE = "this machine"  # as a device: the CPU that the service runs on
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked, checked: the task, what one run may use, and which answer is wanted."""
+
+    task: Task
+    budget: Budget = Budget()
+    objective: Objective = "quality"
+    methods: tuple[str, ...] | None = None
+    count: int = 5
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the bytes that one device offers a run: its own, or the budget's where less."""
+        device = self.task.device.memory_bytes
+        budget = self.budget.memory_gib
+        return device if budget is None else min(device, int(budget * GIB))
+
+    @property
+    def usd_per_second(self) -> float | None:
+        """Return the price of all devices together, or None where it is not known."""
+        price = self.task.device.usd_per_hour
+        return None if price is None else price * self.task.device.count / 3600
+
+    def content(self, knowledge_version: str) -> str:
+        """Name the question and the knowledge that answers it by their content, as hex."""
+        return content_hash(
+            {
+                "task": self.task.model_dump(mode="json"),
+                "budget": self.budget.model_dump(mode="json"),
+                "objective": self.objective,
+                "methods": self.methods,
+                "count": self.count,
+                "knowledge_version": knowledge_version,
+            }
+        )
+
+    def rng(self, knowledge_version: str) -> np.random.Generator:
+        """Return random numbers that are the same for the same question and knowledge."""
+        return np.random.default_rng(int(self.content(knowledge_version)[:16], 16))
+
+
+def no_files(file_id: str) -> DatasetProfile:
+    """Refuse a file: there is no store of files here."""
+    raise NotFound(
+        f"dataset.file_id is {file_id!r}, but no files are stored here. "
+        "Give dataset.examples or dataset.profile.",
+        param="dataset.file_id",
+    )
+
+
+def listed_models(folders: Mapping[str, Path]) -> FindModel:
+    """Return a finder that knows the server's own local models besides the table.
+
+    Args:
+        folders: Model id to the folder that holds its `config.json`, from the settings.
+    """
+
+    def known_model(model_id: str) -> ModelProfile:
+        if model_id not in folders:
+            return find_model(model_id)
+        config = json.loads((folders[model_id] / "config.json").read_text())
+        return profile_model(config, id=model_id)
+
+    return known_model
+
+
+def build_question(
+    request: RecommendationRequest,
+    *,
+    find_profile: FindProfile = no_files,
+    known_model: FindModel = find_model,
+) -> Question:
+    """Return the question a request asks.
+
+    Args:
+        request: As it came over the wire.
+        find_profile: Profile of an uploaded file by its id; raises NotFound.
+        known_model: Profile of a model by its id; raises UnknownModel.
+
+    Raises:
+        InvalidRequest: A field cannot be answered; `param` names it. Also its kinds
+            UnknownModel, UnknownDevice, InvalidDataset.
+        NotFound: There is no file by that id.
+    """
+    task = Task(
+        model=read_model(request.base_model, known_model=known_model),
+        dataset=read_dataset(request.dataset, find_profile=find_profile),
+        device=read_device(request.hardware),
+    )
+    _check_price(request, task.device)
+    return Question(
+        task=task,
+        budget=request.budget,
+        objective=request.objective,
+        methods=_check_methods(request.methods),
+        count=request.count,
+    )
+
+
+def read_model(choice: BaseModelChoice, *, known_model: FindModel = find_model) -> ModelProfile:
+    """Return the profile of the base model: from its config where given, else by its id."""
+    if not _HUB_ID.fullmatch(choice.id) or ".." in choice.id:
+        raise InvalidRequest(
+            "base_model.id is the id of a model, such as meta-llama/Llama-3.2-3B, "
+            f"never a path or an address; got {_short(choice.id)}. "
+            "For a model of your own give any id and the content of its config.json as "
+            "base_model.config.",
+            param="base_model.id",
+        )
+    if choice.config is None:
+        return known_model(choice.id)
+    return profile_model(choice.config, id=choice.id)
+
+
+def read_dataset(choice: DatasetChoice, *, find_profile: FindProfile = no_files) -> DatasetProfile:
+    """Return the profile of the data, whichever of the three ways it was given."""
+    if choice.profile is not None:
+        return choice.profile
+    if choice.file_id is not None:
+        return find_profile(choice.file_id)
+    return _profile_examples(choice.examples or [])
+
+
+def read_device(hardware: Hardware) -> Device:
+    """Return the device by its name, with the count, memory and price that were given."""
+    if hardware.device.strip().lower() == THIS_MACHINE:
+        device = this_machine()
+    else:
+        device = find_device(
+            hardware.device, count=hardware.count, memory_gib=hardware.memory_gib
+        )
+    if hardware.usd_per_hour is None:
+        return device
+    return device.model_copy(update={"usd_per_hour": hardware.usd_per_hour})
+
+
+def _profile_examples(records: list[dict[str, Any]]) -> DatasetProfile:
+    if not records:
+        raise InvalidDataset(
+            "dataset.examples needs at least one example, got an empty list. "
+            'An example is {"prompt": ..., "completion": ...}, {"messages": [...]} '
+            'or {"text": ...}.',
+            param="dataset.examples",
+        )
+    examples = [parse_example(record, line=line) for line, record in enumerate(records, start=1)]
+    return profile_dataset(examples, name="examples")
+
+
+def _check_price(request: RecommendationRequest, device: Device) -> None:
+    if request.budget.usd is None or device.usd_per_hour is not None:
+        return
+    raise InvalidRequest(
+        f"budget.usd needs a price, and none is known for {device.name}. "
+        "Give hardware.usd_per_hour, or budget.train_minutes instead.",
+        param="budget.usd",
+    )
+
+
+def _check_methods(names: list[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    unknown = sorted(set(names) - set(METHODS))
+    if unknown:
+        raise InvalidRequest(
+            f"methods holds names that are not in the table: {_short(', '.join(unknown))}. "
+            f"Choose among {', '.join(METHODS)}.",
+            param="methods",
+        )
+    return tuple(name for name in METHODS if name in set(names))
+
+
+def _short(text: str, *, length: int = 100) -> str:
+    return repr(text if len(text) <= length else text[:length] + "...")

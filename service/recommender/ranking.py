@@ -1,0 +1,79 @@
+"""Order the candidates that fit, by what is wanted.
+
+- `quality`: the least expected regret.
+- `balanced`: ten times the training time has to buy `REGRET_PER_TENFOLD` less regret.
+- `cheapest`: the least training time among those within `CHEAPEST_MARGIN` of the least regret.
+
+The first is the best by its objective; the list is then chosen to be good *and* different, as the
+best of several tries is what counts. Axes: C candidates, B those that fit, Q = regret, seconds,
+bytes.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from metadata.knowledge import Forecast, Knowledge
+from service.recommender.fitting import Planned
+from service.recommender.question import Question
+
+REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
+CHEAPEST_MARGIN = 0.1  # regret: a tenth of the way from the best configuration to the median
+_FIELDS = (
+    "regret", "regret_low", "regret_high", "beats_default",
+    "seconds", "seconds_low", "seconds_high", "bytes", "bytes_low", "bytes_high",
+)  # fmt: skip
+
+
+def rank(
+    question: Question,
+    candidates: list[Planned],
+    forecast: Forecast,
+    fits_C: np.ndarray,
+    known: Knowledge,
+) -> list[int]:
+    """Return at most `question.count` rows of C that fit, best first."""
+    rows_B = np.flatnonzero(fits_C)
+    fitting = take(forecast, rows_B)
+    if question.objective == "cheapest":
+        kept = np.flatnonzero(fitting.regret <= fitting.regret.min() + CHEAPEST_MARGIN)
+        rows_B, fitting = rows_B[kept], _by_seconds(take(fitting, kept))
+    elif question.objective == "balanced":
+        fitting = _traded(fitting)
+    configurations = [candidates[row].configuration for row in rows_B]
+    count = min(question.count, len(rows_B))
+    picked = known.pick(question.task, configurations, fitting, count=count)
+    return [int(rows_B[row]) for row in picked]
+
+
+def take(forecast: Forecast, rows: np.ndarray) -> Forecast:
+    """Return the forecast of some candidates."""
+    return replace(forecast, **{name: getattr(forecast, name)[rows] for name in _FIELDS})
+
+
+def is_pareto(forecast: Forecast, fits_C: np.ndarray) -> np.ndarray:
+    """Say which candidates that fit are beaten by no other in regret, seconds and bytes."""
+    cost_CQ = np.stack([forecast.regret, forecast.seconds, forecast.bytes], axis=1)
+    no_worse_CC = (cost_CQ[:, None] <= cost_CQ[None]).all(axis=2)
+    better_CC = (cost_CQ[:, None] < cost_CQ[None]).any(axis=2)
+    beaten_C = (no_worse_CC & better_CC & fits_C[:, None]).any(axis=0)
+    return fits_C & ~beaten_C
+
+
+def _traded(forecast: Forecast) -> Forecast:
+    price = REGRET_PER_TENFOLD * np.log10(forecast.seconds / forecast.seconds.min())
+    return _shifted(forecast, price)
+
+
+def _by_seconds(forecast: Forecast) -> Forecast:
+    price = np.log10(forecast.seconds / forecast.seconds.min()) - forecast.regret
+    return _shifted(forecast, price)
+
+
+def _shifted(forecast: Forecast, price: np.ndarray) -> Forecast:
+    return replace(
+        forecast,
+        regret=forecast.regret + price,
+        regret_low=forecast.regret_low + price,
+        regret_high=forecast.regret_high + price,
+    )

@@ -1,0 +1,52 @@
+"""From a question to ranked configurations, on one screen.
+
+Axes: C candidates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metadata.knowledge import Forecast, Knowledge
+from service.recommender.candidates import propose
+from service.recommender.fitting import Planned, make_fit, stay_within
+from service.recommender.question import Question
+from service.recommender.ranking import is_pareto, rank
+from service.recommender.schemas import Exclusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """A question, every candidate for it and its forecast, and the order of the best."""
+
+    question: Question
+    candidates: list[Planned]  # C; row 0 is the default configuration
+    forecast: Forecast  # arrays over C
+    fits_C: np.ndarray  # bool: within memory, time and money
+    pareto_C: np.ndarray  # bool: nothing that fits is better in regret, seconds and bytes at once
+    order: list[int]  # rows of C, best first, at most `question.count`
+    excluded: list[Exclusion]
+
+
+def recommend(
+    question: Question, known: Knowledge, *, rng: np.random.Generator
+) -> Recommendation:
+    """Rank configurations for one question, best first.
+
+    Raises:
+        NothingFits: No candidate is within the memory and the budget; says what would be.
+    """
+    candidates = make_fit(propose(question, known, rng=rng), question)
+    forecast = known.forecast(
+        question.task, [c.configuration for c in candidates], [c.plan for c in candidates]
+    )
+    fits_C, excluded = stay_within(question, candidates, forecast)
+    return Recommendation(
+        question=question,
+        candidates=candidates,
+        forecast=forecast,
+        fits_C=fits_C,
+        pareto_C=is_pareto(forecast, fits_C),
+        order=rank(question, candidates, forecast, fits_C, known),
+        excluded=excluded,
+    )
