@@ -1,0 +1,1 @@
+"""The history of the schema, for SQLite and PostgreSQL alike. `database.migrate` runs it."""

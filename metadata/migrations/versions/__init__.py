@@ -1,0 +1,1 @@
+"""One file a step: a number, then what it adds."""
