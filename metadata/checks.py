@@ -1,0 +1,145 @@
+"""Which configurations can exist: known entries, all values given, each within its range."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+from metadata.architectures import Linear, targeted
+from metadata.errors import InvalidConfiguration
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS, SCHEDULES
+from metadata.parameters import Categorical, Integer, Parameter
+from metadata.priors import usual_rate
+from metadata.records import Configuration, ModelProfile
+
+SHOWN_CHARACTERS = 60
+
+
+def check(configuration: Configuration, model: ModelProfile | None = None) -> None:
+    """Let a configuration pass if it can exist, on a model if one is given.
+
+    Raises:
+        InvalidConfiguration: An entry is unknown; a value is missing, unknown or out of range; a
+            rank is above the smallest width it is used on. `param` names the field.
+    """
+    method, optimizer = configuration.method, configuration.optimizer
+    schedule = configuration.schedule
+    method_spec = _entry("method", METHODS, method.name)
+    optimizer_spec = _entry("optimizer", OPTIMIZERS, optimizer.name)
+    schedule_spec = _entry("schedule", SCHEDULES, schedule.name)
+    _check_values("method", method.name, method_spec.parameters, method.values)
+    decay = {"weight_decay": optimizer.weight_decay}
+    known = {p.name for p in optimizer_spec.parameters}
+    taken = {name: value for name, value in decay.items() if name in known}
+    _check_values(
+        "optimizer", optimizer.name, optimizer_spec.parameters, {**taken, **optimizer.values}
+    )
+    _check_values("schedule", schedule.name, schedule_spec.parameters, schedule.values)
+    if optimizer_spec.has_learning_rate:
+        _check_rate(configuration, model)
+    if method.name == "full" and configuration.quantization != "none":
+        raise _invalid(
+            "quantization",
+            "full fine-tuning trains the weights themselves, which quantised ones do not allow",
+            configuration.quantization,
+            'Set quantization to "none" or choose lora.',
+        )
+    if model is not None:
+        _check_widths(configuration, model)
+
+
+def _entry(kind: str, table: Mapping[str, Any], name: str) -> Any:
+    if name in table:
+        return table[name]
+    near = get_close_matches(name, table, n=1)
+    hint = f'Did you mean "{near[0]}"? ' if near else ""
+    raise _invalid(
+        f"{kind}.name",
+        f"the {kind} must be one of {', '.join(table)}",
+        name,
+        f"{hint}Choose one of them.",
+    )
+
+
+def _check_values(
+    kind: str, entry: str, parameters: Sequence[Parameter], values: Mapping[str, Any]
+) -> None:
+    for parameter in parameters:
+        param = f"{kind}.{parameter.name}"
+        if parameter.name not in values:
+            raise InvalidConfiguration(
+                f"{param}: {entry} needs a value for {parameter.name}, got none. "
+                f"Its default is {parameter.default!r}.",
+                param=param,
+            )
+        _check_value(param, parameter, values[parameter.name])
+    known = [parameter.name for parameter in parameters]
+    for name, value in values.items():
+        if name not in known:
+            rule = f"{entry} has no value of this name; it has {', '.join(known) or 'none'}"
+            raise _invalid(f"{kind}.{_shown(name)}", rule, value, "Remove it.")
+
+
+def _check_value(param: str, parameter: Parameter, value: object) -> None:
+    advice = f"Its default is {parameter.default!r}."
+    if isinstance(parameter, Categorical):
+        if not any(value == c and type(value) is type(c) for c in parameter.choices):
+            choices = ", ".join(repr(choice) for choice in parameter.choices)
+            raise _invalid(param, f"the value must be one of {choices}", value, advice)
+        return
+    kind = "a whole number" if isinstance(parameter, Integer) else "a number"
+    rule = f"the value must be {kind} from {parameter.lower} to {parameter.upper}"
+    wanted = int if isinstance(parameter, Integer) else (int, float)
+    is_number = isinstance(value, wanted) and not isinstance(value, bool)
+    if not is_number or not parameter.lower <= value <= parameter.upper:  # type: ignore[operator]
+        raise _invalid(param, rule, value, advice)
+
+
+def _check_rate(configuration: Configuration, model: ModelProfile | None) -> None:
+    rate = configuration.optimizer.learning_rate
+    if rate is not None and isfinite(rate) and rate > 0:
+        return
+    usual = (
+        f" {usual_rate(configuration.method.name, configuration.optimizer.name, model):.2g}"
+        if model is not None
+        else " 2e-4 for LoRA with adamw"
+    )
+    raise _invalid(
+        "optimizer.learning_rate",
+        f"{configuration.optimizer.name} needs a learning rate above 0",
+        rate,
+        f"A usual one is{usual}.",
+    )
+
+
+def _check_widths(configuration: Configuration, model: ModelProfile) -> None:
+    linears = targeted(model, configuration.target_modules)
+    rank = configuration.method.values.get("r")
+    if not isinstance(rank, int) or not linears:
+        return
+    smallest = min(linears, key=_width)
+    if rank > _width(smallest):
+        raise _invalid(
+            "method.r",
+            f"a rank is at most the smallest width it is used on, {_width(smallest)} "
+            f"({smallest.name} of {model.id})",
+            rank,
+            "Lower r or target other modules.",
+        )
+
+
+def _width(linear: Linear) -> int:
+    return min(linear.d_in, linear.d_out)
+
+
+def _invalid(param: str, rule: str, seen: object, next_step: str) -> InvalidConfiguration:
+    return InvalidConfiguration(f"{param}: {rule}; got {_shown(seen)}. {next_step}", param=param)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."

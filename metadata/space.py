@@ -1,0 +1,327 @@
+"""The space of configurations, built from the tables of methods, optimizers and schedules.
+
+A name in the space is `method`, `method:lora:r`, `rate_ratio`, ...: a parameter of an entry is
+active where its entry is chosen. The learning rate is searched as a multiple of
+`priors.usual_rate`, so that one space serves models of every width.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import ceil, log2
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from ConfigSpace import (
+    CategoricalHyperparameter,
+    ConfigurationSpace,
+    Constant,
+    EqualsCondition,
+    InCondition,
+    UniformFloatHyperparameter,
+    UniformIntegerHyperparameter,
+)
+
+from metadata.architectures import linears
+from metadata.checks import check
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS, SCHEDULES
+from metadata.parameters import Categorical, Float, Integer, Parameter
+from metadata.priors import rate_ratio, usual_rate, width_rule_rate
+from metadata.records import (
+    Choice,
+    Configuration,
+    ModelProfile,
+    OptimizerChoice,
+    Scalar,
+    ScheduleChoice,
+    TargetModules,
+    Task,
+)
+
+__all__ = [
+    "build_space",
+    "check",
+    "default_configuration",
+    "neighbours",
+    "sample",
+    "suited",
+    "width_rule_configuration",
+]
+
+LARGEST_BATCH_LOG2 = 6
+LARGEST_RATE_RATIO = 16.0
+TARGETS: tuple[TargetModules, ...] = ("all-linear", "attention", "qv", "mlp")
+USUAL_LENGTH_TOKENS = 512  # where nothing is known of the data; `suited` adapts it to a task
+LONGEST_TOKENS = 4096  # `suited` cuts longer examples; a configuration can ask for more
+LENGTH_STEP_TOKENS = 64
+LENGTH_RESERVE = 1.1  # bytes per token differ from text to text
+DEFAULT_RANK, DEFAULT_ALPHA, DEFAULT_RATE = 16, 32, 2e-4
+MOVE = 0.15  # standard deviation of a neighbour's step, as a share of a parameter's range
+
+RATE_RATIO = Float(
+    name="rate_ratio", lower=1 / LARGEST_RATE_RATIO, upper=LARGEST_RATE_RATIO, default=1.0, log=True
+)
+SHARED: tuple[Parameter, ...] = (
+    Integer(name="batch_size_log2", lower=0, upper=LARGEST_BATCH_LOG2, default=3),
+    Float(name="epochs", lower=0.5, upper=60.0, default=3.0, log=True),
+    Float(name="warmup_fraction", lower=0.0, upper=0.2, default=0.03),
+)
+_TABLES: Mapping[str, Mapping[str, Any]] = {
+    "method": METHODS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+_SAMPLING = Lock()  # a space holds its random state, and one space serves all threads
+
+# What a search leaves as it stands.
+_KEPT = (
+    "max_length_tokens",
+    "loss_on",
+    "precision",
+    "quantization",
+    "gradient_checkpointing",
+    "packing",
+    "attention",
+    "keep",
+    "seed",
+)
+
+Values = dict[str, Scalar]
+
+
+def build_space(model: ModelProfile, *, methods: Sequence[str] | None = None) -> ConfigurationSpace:
+    """Return the space of one model; its ranks end at the model's smallest width.
+
+    `methods` names those to choose among, all of `METHODS` where not given.
+    """
+    return _space(_narrowest(model), tuple(methods or METHODS))
+
+
+def sample(
+    model: ModelProfile,
+    *,
+    count: int,
+    rng: np.random.Generator,
+    methods: Sequence[str] | None = None,
+) -> list[Configuration]:
+    """Return `count` configurations drawn uniformly from the space of a model."""
+    space = build_space(model, methods=methods)
+    base = _base(model)
+    with _SAMPLING:
+        space.seed(int(rng.integers(2**31)))
+        drawn = space.sample_configuration(count) if count > 1 else [space.sample_configuration()]
+    return [_decode(dict(values), base, model) for values in drawn[:count]]
+
+
+def neighbours(
+    configuration: Configuration, model: ModelProfile, *, count: int, rng: np.random.Generator
+) -> list[Configuration]:
+    """Return `count` configurations that differ in one or two choices, numbers by a short step."""
+    space = build_space(model)
+    start = _encode(configuration, model)
+    return [_decode(_moved(start, space, rng), configuration, model) for _ in range(count)]
+
+
+def default_configuration(task: Task) -> Configuration:
+    """Return what most people would try first: LoRA of rank 16 on all linears, rate 2e-4."""
+    return suited(
+        Configuration(
+            method=Choice.model_validate(
+                {
+                    "name": "lora",
+                    "r": min(DEFAULT_RANK, _narrowest(task.model)),
+                    "lora_alpha": DEFAULT_ALPHA,
+                    "lora_dropout": 0.0,
+                }
+            ),
+            optimizer=OptimizerChoice(name="adamw", learning_rate=DEFAULT_RATE),
+            schedule=ScheduleChoice(name="linear", warmup_fraction=0.03),
+            batch_size=8,
+            epochs=3.0,
+        ),
+        task,
+    )
+
+
+def width_rule_configuration(task: Task) -> Configuration:
+    """Return the default at the published best rate for a model of this width."""
+    configuration = default_configuration(task)
+    rate = width_rule_rate(task.model)
+    optimizer = configuration.optimizer.model_copy(update={"learning_rate": rate})
+    return configuration.model_copy(update={"optimizer": optimizer})
+
+
+def suited(configuration: Configuration, task: Task) -> Configuration:
+    """Return a configuration with the length of a task's examples and its device's precision.
+
+    All but one in a hundred examples go in whole, up to 4,096 tokens and the model's context.
+    """
+    prompt, completion = task.dataset.prompt_bytes, task.dataset.completion_bytes
+    tokens = LENGTH_RESERVE * (prompt.p99 + completion.p99) / task.model.bytes_per_token
+    steps = ceil((tokens + 1) / LENGTH_STEP_TOKENS)
+    length = min(steps * LENGTH_STEP_TOKENS, LONGEST_TOKENS, task.model.context_tokens)
+    precision = "bf16" if task.device.kind == "cuda" else "fp32"
+    return configuration.model_copy(
+        update={"max_length_tokens": max(8, length), "precision": precision}
+    )
+
+
+def _encode(configuration: Configuration, model: ModelProfile) -> Values:
+    method, optimizer = configuration.method, configuration.optimizer
+    values: Values = {
+        "method": method.name,
+        "optimizer": optimizer.name,
+        "schedule": configuration.schedule.name,
+        "batch_size_log2": round(log2(configuration.batch_size)),
+        "epochs": configuration.epochs,
+        "warmup_fraction": configuration.schedule.warmup_fraction,
+        "target_modules": configuration.target_modules,
+        "rate_ratio": rate_ratio(configuration, model),
+    }
+    chosen = {
+        "method": method.values,
+        "optimizer": {"weight_decay": optimizer.weight_decay, **optimizer.values},
+        "schedule": configuration.schedule.values,
+    }
+    for kind, named in chosen.items():
+        values |= {f"{kind}:{values[kind]}:{name}": value for name, value in named.items()}
+    return {name: value for name, value in values.items() if _is_active(name, values)}
+
+
+def _moved(start: Values, space: ConfigurationSpace, rng: np.random.Generator) -> Values:
+    moved = dict(start)
+    names = [name for name in sorted(start) if not isinstance(space[name], Constant)]
+    for name in rng.choice(names, size=min(len(names), int(rng.integers(1, 3))), replace=False):
+        if name in moved:  # it may have gone with its entry
+            moved[name] = _step(space[name], moved[name], rng)
+            moved = _completed(moved, space)
+    return moved
+
+
+def _step(hyperparameter: Any, value: Any, rng: np.random.Generator) -> Any:
+    if isinstance(hyperparameter, CategoricalHyperparameter):
+        others = [choice for choice in hyperparameter.choices if choice != value]
+        return _plain(others[int(rng.integers(len(others)))]) if others else value
+    vector = float(hyperparameter.to_vector(value)) + float(rng.normal(0.0, MOVE))
+    return _plain(hyperparameter.to_value(min(max(vector, 0.0), 1.0)))
+
+
+def _completed(values: Values, space: ConfigurationSpace) -> Values:
+    """Drop what an entry no longer chosen leaves, and take over or default what is new."""
+    same = {name.rpartition(":")[2]: value for name, value in values.items() if ":" in name}
+    return {
+        name: values[name] if name in values else _clipped(space[name], same)
+        for name in space
+        if _is_active(name, values)
+    }
+
+
+def _clipped(hyperparameter: Any, same: Mapping[str, Any]) -> Any:
+    """Return the value of the same name in an entry left behind, the default where it has none."""
+    value = same.get(hyperparameter.name.rpartition(":")[2], hyperparameter.default_value)
+    return _plain(value if hyperparameter.legal_value(value) else hyperparameter.default_value)
+
+
+def _is_active(name: str, values: Mapping[str, Scalar]) -> bool:
+    kind, _, rest = name.partition(":")
+    if rest:
+        return values[kind] == rest.partition(":")[0]
+    if name == "target_modules":
+        return METHODS[str(values["method"])].uses_target_modules
+    if name == "rate_ratio":
+        return OPTIMIZERS[str(values["optimizer"])].has_learning_rate
+    return True
+
+
+@lru_cache(maxsize=256)
+def _space(narrowest: int, methods: tuple[str, ...]) -> ConfigurationSpace:
+    space = ConfigurationSpace(name="peftwise")
+    for kind, table in _TABLES.items():
+        names = list(methods) if kind == "method" else list(table)
+        parent = CategoricalHyperparameter(kind, names)
+        space.add(parent)
+        for name in names:
+            for parameter in table[name].parameters:
+                child = _hyperparameter(f"{kind}:{name}:{parameter.name}", parameter, narrowest)
+                space.add(child, EqualsCondition(child, parent, name))
+    space.add([_hyperparameter(parameter.name, parameter, narrowest) for parameter in SHARED])
+    _add_where(
+        space,
+        _hyperparameter(RATE_RATIO.name, RATE_RATIO, narrowest),
+        "optimizer",
+        [name for name, spec in OPTIMIZERS.items() if spec.has_learning_rate],
+    )
+    targeted = [name for name in methods if METHODS[name].uses_target_modules]
+    if targeted:
+        choice = CategoricalHyperparameter("target_modules", list(TARGETS))
+        _add_where(space, choice, "method", targeted)
+    return space
+
+
+def _add_where(space: ConfigurationSpace, child: Any, parent: str, values: list[str]) -> None:
+    space.add(child, InCondition(child, space[parent], values))
+
+
+def _hyperparameter(name: str, parameter: Parameter, narrowest: int) -> Any:
+    if isinstance(parameter, Categorical):
+        return CategoricalHyperparameter(name, list(parameter.choices))
+    if isinstance(parameter, Float):
+        return UniformFloatHyperparameter(
+            name, parameter.lower, parameter.upper, parameter.default, log=parameter.log
+        )
+    upper = min(parameter.upper, narrowest) if parameter.name == "r" else parameter.upper
+    if upper <= parameter.lower:
+        return Constant(name, parameter.lower)
+    default = min(parameter.default, upper)
+    return UniformIntegerHyperparameter(name, parameter.lower, upper, default, log=parameter.log)
+
+
+def _narrowest(model: ModelProfile) -> int:
+    return min(min(linear.d_in, linear.d_out) for linear in linears(model))
+
+
+def _base(model: ModelProfile) -> Configuration:
+    return Configuration(
+        method=Choice(name="lora"),
+        optimizer=OptimizerChoice(name="adamw"),
+        max_length_tokens=max(8, min(USUAL_LENGTH_TOKENS, model.context_tokens)),
+    )
+
+
+def _decode(values: Mapping[str, Any], base: Configuration, model: ModelProfile) -> Configuration:
+    method, optimizer = str(values["method"]), str(values["optimizer"])
+    rate = values.get("rate_ratio")
+    usual = usual_rate(method, optimizer, model)
+    return Configuration(
+        **{name: getattr(base, name) for name in _KEPT},
+        method=Choice(name=method, **_of(values, "method", method)),
+        optimizer=OptimizerChoice(
+            name=optimizer,
+            learning_rate=None if rate is None else _plain(rate * usual),
+            **_of(values, "optimizer", optimizer),
+        ),
+        schedule=ScheduleChoice(
+            name=str(values["schedule"]),
+            warmup_fraction=_plain(values["warmup_fraction"]),
+            **_of(values, "schedule", str(values["schedule"])),
+        ),
+        target_modules=_plain(values.get("target_modules", "all-linear")),
+        batch_size=2 ** int(values["batch_size_log2"]),
+        epochs=_plain(values["epochs"]),
+    )
+
+
+def _of(values: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
+    prefix = f"{kind}:{name}:"
+    return {
+        key.removeprefix(prefix): _plain(value)
+        for key, value in values.items()
+        if key.startswith(prefix)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or text of Python's own, numbers with three digits, for people to read."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(f"{value:.3g}") if isinstance(value, float) else value
