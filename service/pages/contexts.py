@@ -1,0 +1,325 @@
+"""What each template is given: finished words and geometry, so that templates only lay out.
+
+Every page is given one of the contexts below as `page`, and `urls`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from service.pages import charts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A name and its value."""
+
+    name: str
+    value: str
+    link: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows under a heading."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is wrong in a sentence, and the field of the form at fault."""
+
+    message: str
+    field: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskForm:
+    """The form as it was typed; `file_id` and `file_name` stand for data uploaded before."""
+
+    model: str = ""
+    examples: str = ""
+    file_id: str = ""
+    file_name: str = ""
+    device: str = ""
+    count: str = "1"
+    device_memory_gib: str = ""
+    train_minutes: str = ""
+    memory_gib: str = ""
+    usd: str = ""
+    objective: str = "quality"
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the fields in order."""
+        return tuple(field.name for field in fields(cls))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the form proposes."""
+
+    models: tuple[str, ...]
+    devices: tuple[str, ...]
+    objectives: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What one choice changes, in words and as a bar."""
+
+    words: str
+    change: str
+    bar: charts.EffectBar
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearRun:
+    """A past run like this one."""
+
+    dataset: str
+    model: str
+    regret: str
+    score: str
+    distance: str
+    link: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One ranked configuration."""
+
+    rank: int
+    method: str
+    values: str
+    targets: str
+    rate: str
+    batch: str
+    epochs: str
+    regret: str
+    bar: charts.IntervalBar
+    beats_default: str
+    time: str
+    time_range: str
+    memory: str
+    memory_range: str
+    cost: str
+    trainable: str
+    fits: bool
+    pareto: bool
+    source: str
+    effects: tuple[Effect, ...]
+    nearest: tuple[NearRun, ...]
+    groups: tuple[Group, ...]
+    json: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the answer stands on."""
+
+    in_distribution: bool
+    headline: str
+    runs: str
+    tasks: str
+    distance: str
+    farthest: tuple[str, ...]
+    advice: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to a question; `can_train` says whether the first button is shown."""
+
+    id: str
+    question: tuple[Row, ...]
+    sentence: str
+    summary: str
+    best: Option
+    options: tuple[Option, ...]
+    default: Option
+    evidence: Evidence
+    excluded: tuple[Row, ...]
+    knowledge_version: str
+    json_link: str
+    can_train: bool
+    model: str
+    file_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskPage:
+    """The form, and below or above it the answer or the problem."""
+
+    template: ClassVar[str] = "ask.html"
+    section: ClassVar[str] = "ask"
+
+    title: str
+    form: AskForm
+    choices: Choices
+    runs: str
+    datasets: str
+    problem: Problem | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLine:
+    """One run in the table."""
+
+    link: str
+    dataset: str
+    model: str
+    method: str
+    values: str
+    rate: str
+    state: str
+    state_kind: str
+    score: str
+    time: str
+    created: str
+    created_iso: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFilters:
+    """The filters as they were typed."""
+
+    state: str = ""
+    method: str = ""
+    dataset: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsPage:
+    """The table of past runs."""
+
+    template: ClassVar[str] = "runs.html"
+    section: ClassVar[str] = "runs"
+
+    title: str
+    filters: RunFilters
+    states: tuple[Row, ...]
+    methods: tuple[Row, ...]
+    lines: tuple[RunLine, ...]
+    total: str
+    first_link: str
+    next_link: str
+    problem: Problem | None = None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Say whether anything is left out."""
+        return self.filters != RunFilters()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPage:
+    """One run with its curve and all its values."""
+
+    template: ClassVar[str] = "run.html"
+    section: ClassVar[str] = "runs"
+
+    title: str
+    id: str
+    sentence: str
+    state: str
+    state_kind: str
+    reason: str
+    figures: tuple[Row, ...]
+    chart: charts.CurveChart | None
+    points: tuple[tuple[str, str, str, str], ...]
+    groups: tuple[Group, ...]
+    json_link: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobLine:
+    """One job in the list."""
+
+    id: str
+    link: str
+    model: str
+    method: str
+    state: str
+    state_kind: str
+    percent: int
+    created: str
+    created_iso: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsPage:
+    """The jobs, newest first."""
+
+    template: ClassVar[str] = "jobs.html"
+    section: ClassVar[str] = "jobs"
+
+    title: str
+    lines: tuple[JobLine, ...]
+    next_link: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLine:
+    """Something that happened to a job."""
+
+    time: str
+    time_iso: str
+    message: str
+    is_problem: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """One job as it stands; `refresh_seconds` is 0 once it has ended."""
+
+    template: ClassVar[str] = "job.html"
+    section: ClassVar[str] = "jobs"
+
+    title: str
+    id: str
+    link: str
+    sentence: str
+    state: str
+    state_kind: str
+    status: str
+    percent: int
+    refresh_seconds: int
+    can_cancel: bool
+    cancel_link: str
+    run_link: str
+    reason: str
+    figures: tuple[Row, ...]
+    chart: charts.CurveChart | None
+    events: tuple[EventLine, ...]
+    groups: tuple[Group, ...]
+    json_link: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorPage:
+    """What went wrong and where to go on."""
+
+    template: ClassVar[str] = "error.html"
+    section: ClassVar[str] = ""
+
+    title: str
+    status: int
+    message: str
+
+
+Page = AskPage | RunsPage | RunPage | JobsPage | JobPage | ErrorPage
+
+
+def rows(*pairs: tuple[str, str]) -> tuple[Row, ...]:
+    """Return rows from pairs, those without a value left out."""
+    return tuple(Row(name=name, value=value) for name, value in pairs if value)
+
+
+def group(title: str, pairs: Sequence[tuple[str, str]]) -> Group:
+    """Return a group of rows from pairs."""
+    return Group(title=title, rows=rows(*pairs))

@@ -1,0 +1,202 @@
+"""Numbers and configurations in words a person likes to read, for the terminal and the pages."""
+
+from collections.abc import Callable
+
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS, SCHEDULES
+from metadata.records import Configuration, Scalar
+from service.recommender.schemas import Effect, EvidenceSummary
+
+Words = Callable[[float], str]
+TIMES = "\N{MULTIPLICATION SIGN}"
+_NB = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
+DASH = "\N{EN DASH}"
+_TARGETS = {
+    "qv": "the query and value maps",
+    "attention": "the attention layers",
+    "mlp": "the feed-forward layers",
+    "all-linear": "all linear layers",
+}
+_SOURCES = {
+    "portfolio": "does well across all known tasks",
+    "past_winner": "won on a similar task",
+    "neighbour": "a small change of a past winner",
+    "sample": "a fresh sample of the search space",
+    "default": "the usual default",
+    "rule": "a published rule",
+}
+_VALUE_NAMES = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"}
+_OBJECTIVES = {
+    "quality": "best quality",
+    "balanced": "quality for its cost",
+    "cheapest": "cheapest that is good",
+}
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    if seconds < 1:
+        return f"under 1{_NB}s"
+    if seconds < 99.5:
+        return f"{seconds:.0f}{_NB}s"
+    if seconds < 99.5 * 60:
+        return f"{_short(seconds / 60)}{_NB}min"
+    if seconds < 47.5 * 3600:
+        return f"{_short(seconds / 3600)}{_NB}h"
+    return f"{_short(seconds / 86_400)}{_NB}days"
+
+
+def size(count: float) -> str:
+    """Say how many bytes something takes, in the binary unit that suits."""
+    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if count >= 0.9 * 1024**power:
+            return f"{_short(count / 1024**power)}{_NB}{unit}"
+    return f"{count:.0f}{_NB}B"
+
+
+def money(usd: float | None) -> str:
+    """Say a price in US dollars, a dash where the device has none."""
+    if usd is None:
+        return DASH
+    if 0 < usd < 0.01:
+        return "under $0.01"
+    return f"${usd:,.2f}" if usd < 1000 else f"${usd:,.0f}"
+
+
+def quantity(count: float) -> str:
+    """Say a large count: `850`, `12.3 K`, `4.1 M`, `3.2 B`."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "K")):
+        if count >= 0.9995 * limit:
+            return f"{_short(count / (1e3 if unit == 'K' else limit))}{_NB}{unit}"
+    return f"{count:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """Say a learning rate in two digits, as people write it: `2e-4`, `1.5e-3`."""
+    if value is None:
+        return DASH
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def percent(fraction: float) -> str:
+    """Say a probability; nothing forecast is ever certain."""
+    if 0.995 < fraction <= 1:
+        return f"over 99{_NB}%"
+    if 0 <= fraction < 0.005:
+        return f"under 1{_NB}%"
+    return f"{100 * fraction:.0f}{_NB}%"
+
+
+def decimal(value: float, places: int = 2) -> str:
+    """Say a number with a true minus sign and no negative zero."""
+    text = f"{value:.{places}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def method(name: str) -> str:
+    """Return the title of a method."""
+    return METHODS[name].title if name in METHODS else name
+
+
+def optimizer(name: str) -> str:
+    """Return the title of an optimizer."""
+    return OPTIMIZERS[name].title if name in OPTIMIZERS else name
+
+
+def schedule(name: str) -> str:
+    """Return the title of a schedule."""
+    return SCHEDULES[name].title if name in SCHEDULES else name
+
+
+def value_name(name: str) -> str:
+    """Say the name of a parameter: `r` is the rank."""
+    return _VALUE_NAMES.get(name, name.replace("_", " ")).capitalize()
+
+
+def objective(name: str) -> str:
+    """Say what is asked for."""
+    return _OBJECTIVES.get(name, name)
+
+
+def feature(name: str) -> str:
+    """Say the name of a meta-feature."""
+    return name.replace("_", " ")
+
+
+def scalar(value: Scalar) -> str:
+    """Say one value of a configuration."""
+    if value is None:
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def method_values(configuration: Configuration) -> str:
+    """Say the values of a method: `rank 16, alpha 32`; those that are off are left out."""
+    values = configuration.method.values
+    shown = {k: v for k, v in values.items() if not (k == "lora_dropout" and not v)}
+    return ", ".join(f"{_VALUE_NAMES.get(k, k)} {scalar(v)}" for k, v in shown.items())
+
+
+def targets(configuration: Configuration) -> str:
+    """Say which layers are adapted; empty where the method takes the whole model."""
+    spec = METHODS.get(configuration.method.name)
+    if spec is not None and not spec.uses_target_modules:
+        return ""
+    return _TARGETS[configuration.target_modules]
+
+
+def passes(epochs: float) -> str:
+    """Say how often the data is seen."""
+    text = f"{epochs:.3g}"
+    return f"{text} epoch" if text == "1" else f"{text} epochs"
+
+
+def sentence(configuration: Configuration) -> str:
+    """Say a whole configuration as one sentence."""
+    values, where = method_values(configuration), targets(configuration)
+    what = method(configuration.method.name) + (f" ({values})" if values else "")
+    on = f" on {where}" if where else ""
+    how = optimizer(configuration.optimizer.name)
+    at = configuration.optimizer.learning_rate
+    speed = f" at a learning rate of {rate(at)}" if at is not None else ""
+    batch = configuration.batch_size
+    examples = "1 example a step" if batch == 1 else f"{batch} examples a step"
+    return f"{what}{on} with {how}{speed}, {examples} for {passes(configuration.epochs)}"
+
+
+def source(name: str) -> str:
+    """Say where a candidate comes from."""
+    return _SOURCES.get(name, name)
+
+
+def capitalised(text: str) -> str:
+    """Begin with a capital and leave the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def change(regret_change: float) -> str:
+    """Say a change of regret with its sign."""
+    text = decimal(regret_change, 3)
+    return f"+{text}" if regret_change > 0 else text
+
+
+def effect(choice: Effect) -> str:
+    """Say one choice in words."""
+    return f"{feature(choice.choice)}: {choice.value}"
+
+
+def evidence_headline(evidence: EvidenceSummary) -> str:
+    """Say what an answer stands on in one sentence."""
+    stands = f"It stands on {evidence.runs:,} past runs of {evidence.tasks:,} tasks"
+    if evidence.in_distribution:
+        return f"{stands}, and your question is close to them."
+    return f"{stands}, and your question is far from them: take the forecasts with care."
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
