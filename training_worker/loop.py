@@ -1,0 +1,211 @@
+"""Train: plan the micro-batches, rehearse the largest for its memory, then take the steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from metadata.messages import Limits
+from metadata.records import Configuration
+from training_worker.checkpoints import Checkpoints, copy_of, put_back
+from training_worker.data import Batch, LossOn, Tokens, batches_of_steps, collate
+from training_worker.failures import OverMemory, TimedOut, check_finite
+from training_worker.ledger import Ledger
+from training_worker.meter import TensorMeter
+from training_worker.optimizer import CLIP_NORM, build_optimizer, build_schedule
+from training_worker.request import RunRequest
+from training_worker.scoring import target_logits
+
+USUAL_MICRO_BATCH = 8  # examples; where no forecast says how many fit
+
+MicroBatches = list[list[Tokens]]
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model with the weights to train, and how its examples become batches."""
+
+    model: Any
+    weights: Mapping[str, nn.Parameter]
+    loss_on: LossOn
+    padding_id: int
+
+    def collate(self, examples: Sequence[Tokens]) -> Batch:
+        """Return examples as a batch on the model's device."""
+        return collate(
+            examples,
+            loss_on=self.loss_on,
+            padding_id=self.padding_id,
+            device=self.model.device,
+        )
+
+    def backward(self, batch: Batch, *, targets: int) -> float:
+        """Add a micro-batch's share of the step's gradient; return its nats."""
+        logits, labels, _ = target_logits(self.model, batch)
+        nats = functional.cross_entropy(logits, labels, reduction="sum")
+        (nats / targets).backward()
+        return float(nats.detach())
+
+
+def plan_steps(
+    examples: Sequence[Tokens], configuration: Configuration, *, micro_batch_size: int
+) -> list[MicroBatches]:
+    """Return the micro-batches of every optimizer step, alike lengths together."""
+    steps = batches_of_steps(
+        examples=len(examples),
+        batch_size=configuration.batch_size,
+        epochs=configuration.epochs,
+        seed=configuration.seed,
+    )
+    return [_split([examples[number] for number in step], micro_batch_size) for step in steps]
+
+
+def fit_memory(
+    learner: Learner,
+    examples: Sequence[Tokens],
+    request: RunRequest,
+    ledger: Ledger,
+) -> list[MicroBatches]:
+    """Return the plan with the largest micro-batch that fits, as rehearsed.
+
+    Raises:
+        OverMemory: A micro-batch of one example is still over the limit.
+        torch.OutOfMemoryError: The same, and the device said so.
+    """
+    configuration = request.configuration
+    size = min(configuration.batch_size, request.micro_batch_size or USUAL_MICRO_BATCH)
+    while True:
+        plan = plan_steps(examples, configuration, micro_batch_size=size)
+        try:
+            ledger.peak_tensor_bytes = rehearse(learner, plan, configuration)
+            _check_memory(ledger.peak_tensor_bytes, request.limits)
+        except (OverMemory, torch.OutOfMemoryError):
+            if size == 1:
+                raise
+            size = size // 2
+        else:
+            ledger.micro_batch_size, ledger.all_steps = size, len(plan)
+            return plan
+
+
+def rehearse(learner: Learner, plan: Sequence[MicroBatches], configuration: Configuration) -> int:
+    """Return the peak bytes of live tensors, from two steps on the plan's largest micro-batch.
+
+    The first step makes the optimizer's state, the second runs beside it. The weights and the
+    random numbers are put back, so that training is the same with and without a rehearsal.
+    """
+    largest = max((micro for step in plan for micro in step), key=_padded_tokens)
+    accumulates = any(len(step) > 1 for step in plan)
+    kept = copy_of(learner.weights)
+    learner.model.train()
+    try:
+        with torch.random.fork_rng(), TensorMeter() as meter:
+            meter.add(learner.model.parameters())
+            meter.add(learner.model.buffers())
+            optimizer = build_optimizer(learner.weights.values(), configuration.optimizer)
+            for _ in range(2):
+                _take_step(learner, [largest] * (2 if accumulates else 1), optimizer)
+        return int(meter.peak_bytes)
+    finally:
+        _forget_gradients(learner)
+        put_back(kept, learner.weights)
+
+
+def train(
+    learner: Learner,
+    plan: Sequence[MicroBatches],
+    request: RunRequest,
+    ledger: Ledger,
+    *,
+    validate: Callable[[], float],
+    on_step: OnStep,
+) -> Checkpoints:
+    """Take every step of the plan and return the best checkpoint and the last.
+
+    The loss is the mean over all target tokens of an optimizer step, so the size of the
+    micro-batch changes nothing but rounding.
+
+    Raises:
+        Diverged: A loss is not finite.
+        TimedOut: The training clock passed its limit.
+    """
+    configuration = request.configuration
+    optimizer = build_optimizer(learner.weights.values(), configuration.optimizer)
+    schedule = build_schedule(optimizer, configuration.schedule, steps=len(plan))
+    checkpoints = Checkpoints(learner.weights)
+    stops = evaluation_steps(len(plan), request.evaluations)
+    nats = targets = 0.0
+    for number, step in enumerate(plan, start=1):
+        rate = float(schedule.get_last_lr()[0])
+        with ledger.training.running():
+            learner.model.train()
+            step_nats, step_targets = _take_step(learner, step, optimizer)
+            schedule.step()
+        nats, targets = nats + step_nats, targets + step_targets
+        ledger.steps, ledger.trained_tokens = number, ledger.trained_tokens + _tokens(step)
+        check_finite(step_nats, step=number, split="train")
+        on_step(number, len(plan))
+        if number in stops:
+            ledger.note("loss", nats / targets, "train")
+            ledger.note("learning_rate", rate, "train")
+            checkpoints.offer(number, validate())
+            nats = targets = 0.0
+        _check_time(ledger, request.limits)
+    return checkpoints
+
+
+def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
+    """Return the steps after which to evaluate, evenly spread, the last always among them."""
+    count = max(1, min(steps, evaluations))
+    return frozenset(round(steps * (index + 1) / count) for index in range(count))
+
+
+def _take_step(
+    learner: Learner, micro_batches: MicroBatches, optimizer: torch.optim.Optimizer
+) -> tuple[float, int]:
+    batches = [learner.collate(micro) for micro in micro_batches]
+    targets = max(1, sum(batch.targets for batch in batches))
+    nats = sum(learner.backward(batch, targets=targets) for batch in batches)
+    nn.utils.clip_grad_norm_(learner.weights.values(), CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return nats, targets
+
+
+def _split(examples: list[Tokens], size: int) -> MicroBatches:
+    by_length = sorted(examples, key=lambda example: len(example.ids))
+    return [by_length[start : start + size] for start in range(0, len(by_length), size)]
+
+
+def _padded_tokens(micro_batch: list[Tokens]) -> int:
+    return len(micro_batch) * max(len(example.ids) for example in micro_batch)
+
+
+def _tokens(micro_batches: MicroBatches) -> int:
+    return sum(len(example.ids) for micro in micro_batches for example in micro)
+
+
+def _forget_gradients(learner: Learner) -> None:
+    for weight in learner.weights.values():
+        weight.grad = None
+
+
+def _check_memory(peak_bytes: int, limits: Limits) -> None:
+    if limits.memory_bytes is not None and peak_bytes > limits.memory_bytes:
+        raise OverMemory(
+            f"Live tensors must stay under {limits.memory_bytes:,} bytes; a micro-batch of one "
+            f"example needs {peak_bytes:,}. Shorten the examples or raise the limit."
+        )
+
+
+def _check_time(ledger: Ledger, limits: Limits) -> None:
+    if limits.train_seconds is not None and ledger.training.seconds > limits.train_seconds:
+        raise TimedOut(
+            f"Training must end within {limits.train_seconds:g} s; step {ledger.steps} of "
+            f"{ledger.all_steps} ended at {ledger.training.seconds:.1f} s. Train fewer epochs or "
+            "raise the limit."
+        )

@@ -1,0 +1,59 @@
+"""What a run is asked, and what it answers."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metadata.examples import Example
+from metadata.messages import Limits
+from metadata.records import Configuration, Costs, Measurement, RunState, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """How many held-out examples are scored; `ranked_examples` 0 leaves the ranking out."""
+
+    validation_examples: int = 64
+    test_examples: int = 200
+    ranked_examples: int = 32
+    distractors: int = 8
+    batch_size: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """A configuration to try on a task.
+
+    Attributes:
+        base_model: Hugging Face id, folder, or the id of a shipped base model.
+        device: auto, cpu or cuda.
+        output_folder: Where the adapter is written; None writes none.
+        evaluations: Points of the learning curve after step 0, at most one a step.
+        micro_batch_size: Where to start looking for one that fits; None: 8.
+    """
+
+    base_model: str
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    configuration: Configuration
+    limits: Limits = field(default_factory=Limits)
+    device: str = "auto"
+    output_folder: Path | None = None
+    evaluations: int = 5
+    micro_batch_size: int | None = None
+    scoring: ScoreSettings = field(default_factory=ScoreSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """How a run ended. A failed one has the curve and the costs up to there, and a reason."""
+
+    state: RunState
+    reason: str
+    curve: tuple[Measurement, ...]
+    scores: Scores | None
+    costs: Costs
+    versions: dict[str, str]
+    device_name: str
+    micro_batch_size: int
+    adapter_folder: Path | None

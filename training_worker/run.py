@@ -1,0 +1,94 @@
+"""One run as one story: data, model, adapter, optimizer, loop, outcome."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from metadata.records import Measurement, RunState, Scores
+from training_worker.adapter import add_adapter, save_adapter, trainable
+from training_worker.data import encode_splits, padding_id
+from training_worker.failures import check_kept, classify
+from training_worker.ledger import Ledger, device_name, versions
+from training_worker.loop import Learner, OnStep, fit_memory, train
+from training_worker.model import Base, choose_device, load_base, prepare
+from training_worker.request import RunRequest, RunResult, ScoreSettings
+from training_worker.scoring import Judge, choose_rankings
+
+__all__ = ["RunRequest", "RunResult", "ScoreSettings", "run"]
+
+
+def run(
+    request: RunRequest,
+    *,
+    on_measurement: Callable[[Measurement, float], None] = lambda measurement, progress: None,
+    on_step: OnStep = lambda step, steps: None,
+) -> RunResult:
+    """Train one configuration on one task and score it.
+
+    Never raises for what a run can die of: the state and the reason say it, since a failed run is
+    knowledge too. The same request gives the same curve, bit for bit, on one kind of CPU with one
+    number of threads.
+
+    Args:
+        request: What to train, on what data, within which limits.
+        on_measurement: Told each point of the curve and the share of steps done.
+        on_step: Told the optimizer step just taken and the number of all steps.
+    """
+    ledger = Ledger(report=on_measurement)
+    try:
+        with torch.random.fork_rng():
+            scores = _tell(request, ledger, on_step)
+    except Exception as error:  # whatever a model, a template or a device raises ends this run only
+        return _result(request, ledger, *classify(error), scores=None)
+    return _result(request, ledger, "succeeded", "", scores=scores)
+
+
+def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
+    configuration = request.configuration
+    ledger.use(choose_device(request.device))
+    base = load_base(request.base_model, configuration, ledger.device)
+    splits = encode_splits(request, base.tokenizer)
+    judge = Judge(base.model, base.tokenizer, splits, request.scoring, ledger)
+    base_validation, base_test = judge.validate(), judge.test()
+
+    learner = _learner(base, request)
+    ledger.trainable_parameters = sum(weight.numel() for weight in learner.weights.values())
+    plan = fit_memory(learner, splits.train, request, ledger)
+    judge = replace(judge, model=learner.model)
+    checkpoints = train(learner, plan, request, ledger, validate=judge.validate, on_step=on_step)
+
+    check_kept(checkpoints.kept(configuration.keep).loss, base_validation)
+    rankings = choose_rankings(request, base.tokenizer)
+    scores = judge.compare(checkpoints, base_test, keep=configuration.keep, rankings=rankings)
+    if request.output_folder is not None:
+        save_adapter(learner.model, configuration, request.output_folder, base=base.name)
+    return scores
+
+
+def _learner(base: Base, request: RunRequest) -> Learner:
+    torch.manual_seed(request.configuration.seed)
+    model = add_adapter(base.model, request.configuration)
+    prepare(model, request.configuration)
+    return Learner(
+        model=model,
+        weights=trainable(model),
+        loss_on=request.configuration.loss_on,
+        padding_id=padding_id(base.tokenizer),
+    )
+
+
+def _result(
+    request: RunRequest, ledger: Ledger, state: RunState, reason: str, *, scores: Scores | None
+) -> RunResult:
+    return RunResult(
+        state=state,
+        reason=reason,
+        curve=tuple(ledger.curve),
+        scores=scores,
+        costs=ledger.costs(),
+        versions=versions(),
+        device_name=device_name(ledger.device),
+        micro_batch_size=ledger.micro_batch_size,
+        adapter_folder=request.output_folder if state == "succeeded" else None,
+    )
