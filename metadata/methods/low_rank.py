@@ -27,9 +27,14 @@ def keep_lora(values: Values, linear: Linear) -> float:
     return linear.d_in + dropped + number(values, "r")
 
 
+def share_input(values: Values, linear: Linear) -> float:
+    """Share the input unless dropout makes a copy of it."""
+    return 0.0 if number(values, "lora_dropout") > 0 else linear.d_in
+
+
 def keep_dora(values: Values, linear: Linear) -> float:
-    """Keep LoRA's floats and the two outputs that the magnitude scales."""
-    return keep_lora(values, linear) + 2 * linear.d_out
+    """Keep LoRA's floats and the two outputs that the magnitude scales, the base's in bf16."""
+    return keep_lora(values, linear) + 1.5 * linear.d_out
 
 
 LORA = MethodSpec(
@@ -39,6 +44,8 @@ LORA = MethodSpec(
     parameters=(RANK, ALPHA, DROPOUT),
     trainable=count_lora,
     activation_floats=keep_lora,
+    shared_floats=share_input,
+    operations=32,
     rate_factor=1.0,
     rate_source="the width rule is LoRA's own",
     paper="arXiv:2106.09685",
@@ -51,6 +58,8 @@ RSLORA = MethodSpec(
     fixed={"use_rslora": True},
     trainable=count_lora,
     activation_floats=keep_lora,
+    shared_floats=share_input,
+    operations=32,
     rate_factor=0.5,
     rate_source="scale alpha/sqrt(r) is sqrt(r) times LoRA's; our choice, not published",
     paper="arXiv:2312.03732",
@@ -63,6 +72,8 @@ DORA = MethodSpec(
     fixed={"use_dora": True},
     trainable=count_dora,
     activation_floats=keep_dora,
+    shared_floats=share_input,
+    operations=64,
     rate_factor=1.0,
     rate_source="arXiv:2402.09353 trains with LoRA's settings",
     paper="arXiv:2402.09353",

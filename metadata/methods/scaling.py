@@ -21,12 +21,20 @@ def keep_ia3(values: Values, linear: Linear) -> float:
     return linear.d_in if linear.role in FEEDFORWARD else linear.d_out
 
 
+def share_ia3(values: Values, linear: Linear) -> float:
+    """Share the input that a feed-forward map scales."""
+    del values
+    return linear.d_in if linear.role in FEEDFORWARD else 0.0
+
+
 IA3 = MethodSpec(
     name="ia3",
     title="IA3",
     target="peft.IA3Config",
     trainable=count_ia3,
     activation_floats=keep_ia3,
+    shared_floats=share_ia3,
+    operations=10,
     rate_factor=10.0,
     rate_source="arXiv:2205.05638 trains at 3e-3 where LoRA takes 3e-4",
     paper="arXiv:2205.05638",

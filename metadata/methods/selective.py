@@ -5,6 +5,8 @@ from metadata.methods.spec import MethodSpec
 from metadata.parameters import Values
 from metadata.records import ModelProfile
 
+AFTER_NORM = frozenset({"q", "qkv", "gate", "gate_up"})
+
 
 def count_biases(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count one bias per output; a linear without one is given a zero bias to train."""
@@ -25,7 +27,13 @@ def keep_nothing(values: Values, linear: Linear) -> float:
 
 
 def keep_input(values: Values, linear: Linear) -> float:
-    """Keep the input of the linear, from which its weight's gradient comes."""
+    """Keep the linear's input, and once for each norm before it what the norm's weight scales."""
+    del values
+    return linear.d_in * (2 if linear.role in AFTER_NORM else 1)
+
+
+def share_input(values: Values, linear: Linear) -> float:
+    """Share the input with the other linears that read it."""
     del values
     return linear.d_in
 
@@ -46,6 +54,9 @@ FULL = MethodSpec(
     target="training_worker.adapter.train_everything",
     trainable=count_all,
     activation_floats=keep_input,
+    shared_floats=share_input,
+    operations=3,
+    trains_base=True,
     rate_factor=0.1,
     rate_source="LoRA's best rate is about ten times full fine-tuning's "
     "(Schulman and Thinking Machines Lab, LoRA Without Regret, 2025)",
