@@ -1,0 +1,33 @@
+"""The command `tasks`: list the generated datasets, or write them as JSON Lines."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training_worker.tasks.datasets import DATASETS, build_dataset, write_dataset
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `python -m training_worker tasks`; return the exit status."""
+    options = _parse(arguments)
+    if options.command == "list":
+        for spec in DATASETS.values():
+            sys.stdout.write(f"{spec.name:12} {spec.description}\n")
+        return 0
+    for name in options.names or DATASETS:
+        path = options.output / f"{name}.jsonl"
+        lines = write_dataset(path, build_dataset(name, seed=options.seed))
+        sys.stdout.write(f"{path}: {lines} examples\n")
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training_worker tasks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="name the datasets")
+    write = commands.add_parser("write", help="write datasets as JSON Lines")
+    write.add_argument("names", nargs="*", choices=[*DATASETS, []], help="all where not given")
+    write.add_argument("--output", type=Path, required=True, help="folder for NAME.jsonl")
+    write.add_argument("--seed", type=int, default=0, help="another seed is another world")
+    return parser.parse_args(arguments)
