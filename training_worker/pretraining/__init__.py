@@ -1,0 +1,1 @@
+"""How a base model of our own is made: corpus, tokenizer, training, model card."""

@@ -1,0 +1,150 @@
+"""Train a decoder on rows of token ids.  Axes: N rows, B rows of a step, L tokens."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from training_worker.pretraining.corpus import Rows
+from training_worker.pretraining.settings import Settings
+
+HELD_OUT_ROWS = 256
+_WARMUP_FRACTION = 0.02
+_FINAL_FRACTION = 0.02  # of the peak rate, at the end of the cosine
+_WEIGHT_DECAY = 0.1
+_CLIP_NORM = 1.0
+_REPORT_EVERY = 20  # steps, as reading a loss waits for the device
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a pretraining ended with; losses are nats per token."""
+
+    train_loss: float
+    held_out_loss: float
+    seconds: float
+    tokens: int
+    parameters: int
+
+
+def build_model(settings: Settings, *, end_id: int, padding_id: int) -> LlamaForCausalLM:
+    """Return an untrained decoder in Llama's layout with tied embeddings."""
+    config = LlamaConfig(
+        vocab_size=settings.vocabulary,
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.mlp_width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.key_value_heads,
+        max_position_embeddings=settings.context_tokens,
+        tie_word_embeddings=True,
+        bos_token_id=end_id,
+        eos_token_id=end_id,
+        pad_token_id=padding_id,
+    )
+    torch.manual_seed(settings.seed)
+    return LlamaForCausalLM(config)
+
+
+def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) -> Trained:
+    """Train in place and return how it went.
+
+    AdamW, a cosine after a short warm-up, bf16 autocast on CUDA; the last rows of a shuffle are
+    held out and never trained on.
+    """
+    device = _device(settings.device)
+    model = model.to(device).train()
+    train_NL, held_out_NL = _split(rows_NL, settings.seed, device)
+    step_model = torch.compile(model) if settings.compile else model
+    optimizer = _optimizer(model, settings, device)
+    started, loss = time.perf_counter(), torch.zeros(())
+    for step, picked_B in enumerate(_batches(len(train_NL), settings)):
+        _set_rate(optimizer, settings, step)
+        loss = _step(step_model, optimizer, train_NL[picked_B.to(device)])
+        if step % _REPORT_EVERY == 0 or step == settings.steps - 1:
+            report(step + 1, float(loss))
+    return Trained(
+        train_loss=float(loss),
+        held_out_loss=_evaluate(model, held_out_NL),
+        seconds=time.perf_counter() - started,
+        tokens=settings.steps * settings.batch_sequences * settings.context_tokens,
+        parameters=sum(weight.numel() for weight in model.parameters()),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _split(rows_NL: Rows, seed: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    order_N = np.random.default_rng(seed).permutation(len(rows_NL))
+    held_out = max(1, min(HELD_OUT_ROWS, len(rows_NL) // 50))
+    tensor = torch.from_numpy(
+        rows_NL[order_N].astype(np.int16 if rows_NL.max() < 2**15 else np.int32)
+    )
+    tensor = tensor.to(device)
+    return tensor[:-held_out], tensor[-held_out:]
+
+
+def _batches(rows: int, settings: Settings) -> Iterator[torch.Tensor]:
+    """Yield the row numbers of each step, a new shuffle for each pass."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    left = torch.zeros(0, dtype=torch.long)
+    for _ in range(settings.steps):
+        while len(left) < settings.batch_sequences:
+            left = torch.cat([left, torch.randperm(rows, generator=generator)])
+        yield left[: settings.batch_sequences]
+        left = left[settings.batch_sequences :]
+
+
+def _optimizer(model: Any, settings: Settings, device: torch.device) -> torch.optim.AdamW:
+    decayed = [weight for weight in model.parameters() if weight.dim() > 1]
+    kept = [weight for weight in model.parameters() if weight.dim() <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": _WEIGHT_DECAY},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=device.type == "cuda"
+    )
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, settings: Settings, step: int) -> None:
+    warmup = max(1, round(settings.steps * _WARMUP_FRACTION))
+    progress = max(0.0, (step - warmup) / max(1, settings.steps - warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    factor = min((step + 1) / warmup, _FINAL_FRACTION + (1 - _FINAL_FRACTION) * cosine)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.learning_rate * factor
+
+
+def _step(model: Any, optimizer: torch.optim.Optimizer, batch_BL: torch.Tensor) -> torch.Tensor:
+    loss = _loss(model, batch_BL)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach()
+
+
+def _loss(model: Any, batch_BL: torch.Tensor) -> torch.Tensor:
+    ids_BL = batch_BL.long()
+    with torch.autocast(ids_BL.device.type, torch.bfloat16, enabled=ids_BL.is_cuda):
+        loss: torch.Tensor = model(input_ids=ids_BL, labels=ids_BL, use_cache=False).loss
+    return loss
+
+
+@torch.no_grad()
+def _evaluate(model: Any, rows_NL: torch.Tensor) -> float:
+    model.eval()
+    losses = [float(_loss(model, batch)) * len(batch) for batch in rows_NL.split(32)]
+    return sum(losses) / len(rows_NL)
