@@ -4,7 +4,9 @@ The method table names a PEFT config class or a function of our own; nothing her
 methods one by one, except how our own two are saved.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from metadata.methods import METHODS
 from metadata.methods.scaling import FEEDFORWARD
 from metadata.methods.spec import MethodSpec
 from metadata.records import Configuration, Scalar, TargetModules
-from training_worker.entries import complete, find_entry, resolve
+from training_worker.entries import resolve
 from training_worker.tuners.bitfit import load_bitfit, save_bitfit
 
 
@@ -36,17 +38,20 @@ class Targets:
 def add_adapter(model: Any, configuration: Configuration) -> Any:
     """Return the model with the method's weights added, and only those trainable.
 
+    The configuration is one that passes `metadata.checks.check`.
+
     Raises:
-        InvalidConfiguration: The method is unknown, or does not go with the model.
+        InvalidConfiguration: The method does not go with the model.
     """
-    spec = find_entry(METHODS, configuration.method.name, kind="method")
+    spec = METHODS[configuration.method.name]
     targets = find_targets(model, configuration.target_modules)
     target = resolve(spec.target)
     if not isinstance(target, type):
         return target(model, configuration, targets.names)
     config = target(**_peft_arguments(target, spec, configuration.method.values, targets))
     try:
-        return peft.get_peft_model(model, config)
+        with _without_known_warnings():
+            return peft.get_peft_model(model, config)
     except (ValueError, TypeError) as error:
         raise InvalidConfiguration(
             f"{spec.title} must fit the model's layers; PEFT refused: {error}. Change the "
@@ -107,7 +112,8 @@ def load_adapter(model: Any, configuration: Configuration, folder: Path) -> Any:
     name = configuration.method.name
     if name in OWN_FORMATS:
         return OWN_FORMATS[name].load(model, folder)
-    return peft.PeftModel.from_pretrained(model, str(folder))
+    with _without_known_warnings():
+        return peft.PeftModel.from_pretrained(model, str(folder))
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,14 @@ class Format:
 
     save: Callable[[Any, Path, str], None]
     load: Callable[[Any, Path], Any]
+
+
+@contextmanager
+def _without_known_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # peft asks transformers by a name that is on its way out
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def _save_peft(model: Any, folder: Path, base: str) -> None:
@@ -146,7 +160,6 @@ def _peft_arguments(
     config: Any, spec: MethodSpec, values: Mapping[str, Scalar], targets: Targets
 ) -> dict[str, Any]:
     """Return the arguments of a PEFT config class: the chosen values and what the model needs."""
-    chosen = complete(spec.parameters, values, name=spec.name, kind="method")
     of_model = {
         "target_modules": list(targets.endings),
         "feedforward_modules": list(targets.feedforward),
@@ -155,7 +168,7 @@ def _peft_arguments(
     assert is_dataclass(config)
     known = {field.name for field in fields(config)}
     needed = {name: value for name, value in of_model.items() if name in known}
-    return {"task_type": "CAUSAL_LM"} | needed | chosen | dict(spec.fixed)
+    return {"task_type": "CAUSAL_LM"} | needed | dict(values) | dict(spec.fixed)
 
 
 def _linears(model: Any) -> dict[str, nn.Module]:

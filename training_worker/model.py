@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils.logging import disable_progress_bar
 
 from metadata.errors import InvalidConfiguration, InvalidRequest, UnknownModel
 from metadata.records import Configuration
@@ -63,6 +64,7 @@ def load_base(model_id: str, configuration: Configuration, device: torch.device)
         InvalidConfiguration: This machine cannot do what the configuration asks.
     """
     _check_machine(configuration, device)
+    disable_progress_bar()  # a run has one bar of its own
     source = resolve_model(model_id)
     name = Path(model_id).name if Path(model_id).is_dir() else model_id
     try:

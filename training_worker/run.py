@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from metadata.checks import check
 from metadata.records import Measurement, RunState, Scores
 from training_worker.adapter import add_adapter, save_adapter, trainable
 from training_worker.data import encode_splits, padding_id
@@ -46,6 +47,7 @@ def run(
 
 def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     configuration = request.configuration
+    check(configuration)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
     splits = encode_splits(request, base.tokenizer)

@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -14,9 +15,20 @@ from rich.table import Table
 from metadata.errors import InvalidConfiguration, InvalidRequest, PeftwiseError
 from metadata.examples import read_examples, split_examples
 from metadata.messages import Limits
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS, SCHEDULES
+from metadata.parameters import Parameter, defaults
 from metadata.records import Configuration, Measurement
 from training_worker.model import BASE_MODELS
 from training_worker.run import RunRequest, RunResult, run
+
+
+class Entry(Protocol):
+    """What an entry of any of the tables has."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return what the entry leaves open."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,7 +115,7 @@ def read_configuration(given: str) -> Configuration:
     """
     try:
         text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
-        return _configuration(json.loads(text))
+        return _configuration(_with_defaults(json.loads(text)))
     except (OSError, ValueError) as error:
         raise InvalidConfiguration(
             f"--configuration must be JSON or a file of it: {error}. See the README for one."
@@ -115,6 +127,22 @@ def _configuration(values: object) -> Configuration:
         return Configuration.model_validate(values)
     except ValidationError as error:
         raise InvalidConfiguration(_first_fault(error)) from error
+
+
+def _with_defaults(values: Any) -> Any:
+    """Return a configuration's JSON with the defaults of its method, optimizer and schedule."""
+    tables: dict[str, Mapping[str, Entry]] = {
+        "method": METHODS,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+    }
+    completed = dict(values) if isinstance(values, dict) else values
+    for kind, table in tables.items():
+        choice = completed.get(kind) if isinstance(completed, dict) else None
+        name = choice.get("name") if isinstance(choice, dict) else None
+        if isinstance(choice, dict) and isinstance(name, str) and name in table:
+            completed[kind] = defaults(table[name].parameters) | choice
+    return completed
 
 
 def _limits(options: argparse.Namespace) -> Limits:

@@ -15,6 +15,8 @@ from transformers import (
 )
 
 from metadata.examples import Example, Turn
+from metadata.methods import METHODS
+from metadata.parameters import defaults
 from metadata.records import Configuration
 from training_worker.request import RunRequest, ScoreSettings
 
@@ -96,7 +98,7 @@ def chat(number: int) -> Example:
 
 def configuration(method: str = "lora", **changes: object) -> Configuration:
     values = {
-        "method": {"name": method},
+        "method": {"name": method} | defaults(METHODS[method].parameters),
         "optimizer": {"name": "adamw", "learning_rate": 1e-2},
         "batch_size": 4,
         "epochs": 2,

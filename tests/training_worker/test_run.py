@@ -1,6 +1,5 @@
 """One run, whole, on models of two layers with random weights."""
 
-
 import pytest
 
 from metadata.methods import METHODS
