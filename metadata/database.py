@@ -102,7 +102,7 @@ def open_database(url: str) -> Engine:
             f"The schema of {_shown(parsed)} is unknown to this version ({error}). "
             "Upgrade peftwise, or open another database."
         ) from None
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:
         engine.dispose()
         raise Unavailable(
             f"{_shown(parsed)} cannot be opened: {_first_line(error, parsed)}. "
@@ -218,7 +218,7 @@ def _retry_while_locked(engine: Engine, pragma: str) -> None:
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
-                raise DBAPIError(pragma, None, error) from None
+                raise
             time.sleep(0.02)
         finally:
             raw.close()
@@ -257,8 +257,9 @@ def _shown(url: URL) -> str:
     return f"The PostgreSQL database {url.database!r} on {url.host or 'this machine'}"
 
 
-def _first_line(error: DBAPIError, url: URL) -> str:
-    line = str(error.orig).strip().partition("\n")[0]
+def _first_line(error: DBAPIError | sqlite3.Error, url: URL) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    line = str(cause).strip().partition("\n")[0].rstrip(".")
     for secret in (url.password, url.query.get("password")):
         if secret:
             line = line.replace(str(secret), "***")

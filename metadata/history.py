@@ -4,12 +4,12 @@ A run is added once and never changed. Lists are cut by a keyset cursor: the las
 finds the next one, whatever was added in between.
 """
 
-import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Engine, Insert, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Insert, Select, and_, func, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -20,14 +20,15 @@ from metadata.run_rows import (
     FIGURES,
     CurveChunk,
     RunRow,
+    check_text,
+    columns,
     curve_rows,
-    figures,
     measurement_of,
-    parts,
     run_of,
 )
 
 LARGEST_PAGE = 1000
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ROWS_AT_ONCE = 500  # rows that a stream holds in memory
 
 FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
@@ -83,7 +84,7 @@ class History:
         if not by_id:
             return 0
         # One order for everyone: two writers of the same ids then never wait for each other.
-        rows = [_row(by_id[run_id]) for run_id in sorted(by_id)]
+        rows = [columns(by_id[run_id]) for run_id in sorted(by_id)]
         with write_session(self._engine) as session:
             added = session.scalars(self._insert_new(), rows).all()
             chunks = [chunk for run_id in added for chunk in curve_rows(by_id[run_id])]
@@ -166,29 +167,8 @@ class History:
         return statement
 
 
-def _row(run: Run) -> dict[str, Any]:
-    typed, rest = figures(run), parts(run)
-    try:
-        json.dumps(rest, allow_nan=False)
-    except ValueError as error:
-        raise InvalidRequest(
-            f"Run {run.id} holds a value that JSON has no word for: {error}. Take it out.",
-            param="runs",
-        ) from None
-    for name, value in typed.items():
-        if isinstance(value, str):
-            check_text(name, value)
-    return {**typed, **rest}
-
-
-def check_text(name: str, value: str) -> None:
-    """Refuse text that PostgreSQL cannot hold or compare."""
-    if "\0" in value:
-        raise InvalidRequest(f"{name} holds a NUL character. Take it out.", param=name)
-
-
 def _find(session: Session, run_id: str) -> RunRow:
-    row = None if "\0" in run_id else session.get(RunRow, run_id)
+    row = session.get(RunRow, run_id) if RUN_ID.fullmatch(run_id) else None
     if row is None:
         raise NotFound(f"No run has the id {run_id[:80]!r}. List the runs to see which there are.")
     return row
@@ -230,7 +210,7 @@ def _order(sort: str) -> _Order:
     return _Order(column=getattr(RunRow, name), descending=sort.startswith("-"))
 
 
-def _sorted(query: Select[tuple[RunRow]], order: _Order) -> Select[tuple[RunRow]]:
+def _sorted(query: Select[RunRow], order: _Order) -> Select[RunRow]:
     keys: list[ColumnElement[Any]] = [order.column.expression, RunRow.id.expression]
     if order.descending:
         keys = [key.desc() for key in keys]
@@ -246,8 +226,9 @@ def _beyond(order: _Order, session: Session, after: str) -> ColumnElement[bool]:
     further_id = RunRow.id < after if order.descending else RunRow.id > after
     if value is None:
         return and_(column.is_(None), further_id)
-    further = column < value if order.descending else column > value
-    return or_(further, and_(column == value, further_id), column.is_(None))
+    bound = literal(value, column.type)  # typed: SQLAlchemy compares no bare True
+    further = column < bound if order.descending else column > bound
+    return or_(further, and_(column == bound, further_id), column.is_(None))
 
 
 def _cursor(session: Session, after: str) -> RunRow:

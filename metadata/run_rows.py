@@ -12,6 +12,7 @@ from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from metadata.database import Base, Text, UtcDateTime
+from metadata.errors import InvalidRequest
 from metadata.records import Measurement, Run, Scalar
 
 CHUNK_POINTS = 500  # about 20 kB of JSON, one read for most runs
@@ -102,6 +103,29 @@ JSON_PARTS = ("task", "configuration", "scores", "costs", "versions", "origin")
 FIGURES = tuple(c.key for c in RunRow.__table__.columns if c.key not in JSON_PARTS)
 
 
+def columns(run: Run) -> dict[str, Any]:
+    """Return the value of every column.
+
+    Raises:
+        InvalidRequest: A text that PostgreSQL cannot hold.
+    """
+    typed = figures(run)
+    for name, value in typed.items():
+        if isinstance(value, str):
+            check_text(name, value)
+    return {**typed, **run.model_dump(mode="json", include=set(JSON_PARTS))}
+
+
+def check_text(name: str, value: str) -> None:
+    """Refuse text that PostgreSQL cannot hold or compare."""
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidRequest(
+            f"{name} holds a NUL character or half a surrogate pair, got {value[:80]!a}. "
+            "Take it out.",
+            param=name,
+        )
+
+
 def figures(run: Run) -> Figures:
     """Return the value of every typed column."""
     return {
@@ -117,11 +141,6 @@ def figures(run: Run) -> Figures:
         **_score_figures(run),
         **_cost_figures(run),
     }
-
-
-def parts(run: Run) -> dict[str, Any]:
-    """Return the value of every JSON column."""
-    return run.model_dump(mode="json", include=set(JSON_PARTS))
 
 
 def run_of(row: RunRow, curve: tuple[Measurement, ...] = ()) -> Run:

@@ -13,13 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
-from sqlalchemy import BigInteger, Boolean, Double, String
+from sqlalchemy import BigInteger, Boolean, Column, Double, String
 from sqlalchemy.types import TypeEngine
 
 from metadata.database import UtcDateTime
 from metadata.errors import InvalidRequest
 from metadata.records import Run
-from metadata.run_rows import FIGURES, JSON_PARTS, RunRow, figures, parts, point_of
+from metadata.run_rows import FIGURES, JSON_PARTS, RunRow, columns, point_of
 
 SHIPPED_RUNS = Path(__file__).parent / "data" / "runs.parquet"
 
@@ -40,7 +40,7 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
     """Write runs in the order of their ids, whole or not at all.
 
     Raises:
-        InvalidRequest: Two runs share an id.
+        InvalidRequest: Two runs share an id, or one holds text that no database can.
     """
     ordered = sorted(runs, key=lambda run: run.id)
     for run, following in pairwise(ordered):
@@ -49,7 +49,9 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
     table = pa.Table.from_pylist([_row(run) for run in ordered], schema=_schema())
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(table, unfinished, compression="zstd", compression_level=19)
+    pq.write_table(
+        table, unfinished, compression="zstd", compression_level=19, write_page_checksum=True
+    )
     unfinished.replace(path)
 
 
@@ -75,10 +77,14 @@ def _schema() -> pa.Schema:
     return pa.schema([*typed, *texts], metadata={_VERSION_KEY: SCHEMA_VERSION})
 
 
+def _field(column: Column[Any]) -> pa.Field:
+    return pa.field(column.name, _TYPES[type(column.type)], column.nullable)
+
+
 def _row(run: Run) -> dict[str, Any]:
     curve = [point_of(measurement) for measurement in run.curve]
-    rest = {**parts(run), "curve": curve}
-    return {**figures(run), **{name: _text(rest[name]) for name in _JSON_COLUMNS}}
+    values = {**columns(run), "curve": curve}
+    return {**values, **{name: _text(values[name]) for name in _JSON_COLUMNS}}
 
 
 def _text(value: Any) -> str | None:
@@ -89,7 +95,10 @@ def _text(value: Any) -> str | None:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.ParquetFile(path).read()
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        table.validate(full=True)
+        return table
     except FileNotFoundError:
         raise InvalidRequest(f"There is no file {path.name}. Check the path.") from None
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -109,8 +118,11 @@ def _check_schema(path: Path, schema: pa.Schema) -> None:
         )
     expected = _schema()
     for name in (*_OWN_FIELDS, *_JSON_COLUMNS):
-        if schema.get_all_field_indices(name) == []:
-            raise InvalidRequest(f"{path.name} lacks the column {name}. Export the runs again.")
+        count = len(schema.get_all_field_indices(name))
+        if count != 1:
+            raise InvalidRequest(
+                f"{path.name} needs one column {name}, got {count}. Export the runs again."
+            )
         if schema.field(name).type != expected.field(name).type:
             raise InvalidRequest(
                 f"{path.name}: the column {name} is {expected.field(name).type}, "
@@ -130,7 +142,7 @@ def _run(row: Mapping[str, Any], number: int, path: Path) -> Run:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         reason = f"{field}: {first['msg']}"
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         reason = str(error)
     raise InvalidRequest(
         f"Row {number} of {path.name} is not a run: {reason[:300]}. Mend or drop the row."
