@@ -32,6 +32,7 @@ class Choice(Record):
     """An entry of a table by its name, with the values chosen for its parameters."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Scalar] = Field(init=False)
 
     name: Name
 
