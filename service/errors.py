@@ -45,6 +45,7 @@ STATUS: Mapping[type[PeftwiseError], int] = {
 # OpenAI's client retries 409 silently and knows 422 under another class than a bad request.
 _OPENAI_STATUS = {409: 400, 422: 400}
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+PROBLEM_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 
 
@@ -80,9 +81,10 @@ def failure_of(error: PeftwiseError) -> Failure:
 
 def answer(path: str, failure: Failure) -> JSONResponse:
     """Return a failure in the shape that belongs to the route."""
+    headers = dict(failure.headers)
     if path.startswith(OPENAI_ROUTES):
-        return _openai_answer(failure)
-    return _problem_answer(failure)
+        return JSONResponse(openai_body(failure), openai_status(failure), headers)
+    return JSONResponse(problem_body(failure), failure.status, headers, PROBLEM_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -132,8 +134,14 @@ def _failure_of_http(request: Request, error: HTTPException) -> Failure:
     )
 
 
-def _openai_answer(failure: Failure) -> JSONResponse:
-    status = _OPENAI_STATUS.get(failure.status, failure.status)
+def openai_status(failure: Failure) -> int:
+    """Return the status by which OpenAI's client tells this failure."""
+    return _OPENAI_STATUS.get(failure.status, failure.status)
+
+
+def openai_body(failure: Failure) -> dict[str, Any]:
+    """Return a failure in OpenAI's shape; `line` stands there only where it is known."""
+    status = openai_status(failure)
     kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     error: dict[str, Any] = {
         "message": failure.message,
@@ -143,10 +151,11 @@ def _openai_answer(failure: Failure) -> JSONResponse:
     }
     if failure.line is not None:
         error["line"] = failure.line
-    return JSONResponse({"error": error}, status_code=status, headers=dict(failure.headers))
+    return {"error": error}
 
 
-def _problem_answer(failure: Failure) -> JSONResponse:
+def problem_body(failure: Failure) -> dict[str, Any]:
+    """Return a failure as RFC 9457 has it; `line` stands there only where it is known."""
     problem: dict[str, Any] = {
         "type": "about:blank" if failure.code is None else f"urn:peftwise:{failure.code}",
         "title": HTTPStatus(failure.status).phrase,
@@ -156,12 +165,7 @@ def _problem_answer(failure: Failure) -> JSONResponse:
     }
     if failure.line is not None:
         problem["line"] = failure.line
-    return JSONResponse(
-        problem,
-        status_code=failure.status,
-        headers=dict(failure.headers),
-        media_type="application/problem+json",
-    )
+    return problem
 
 
 def _snake(name: str) -> str:

@@ -1,0 +1,95 @@
+"""The application: its routers, what every request passes first, how it starts and stops."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from service import errors, health
+from service.bodies import BodyGuard
+from service.catalogue.routes import router as catalogue
+from service.files.routes import router as files
+from service.folder_lock import hold_folder
+from service.jobs.routes import router as jobs
+from service.jobs.worker_routes import router as worker
+from service.recommender.routes import router as recommender
+from service.runs.routes import router as runs
+from service.security import AnswerGuard, RequestGuard, check_settings
+from service.services import Services, open_services
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROUTERS: tuple[APIRouter, ...] = (
+    health.router,
+    recommender,
+    files,
+    jobs,
+    runs,
+    catalogue,
+    worker,
+)
+_ABOUT = """\
+Which PEFT method, rank and learning rate? An answer at once, learnt from past runs.
+
+Files, fine-tuning jobs and models speak OpenAI's dialect; all else answers errors as
+`application/problem+json`. Every error says the rule, the value seen and the next step.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application, its database open and its knowledge loaded.
+
+    Jobs run only while its lifespan does, as under a server.
+
+    Raises:
+        InvalidRequest: The settings would open the service to others without a key, or name
+            something that is not there.
+        Unavailable: The database does not answer.
+    """
+    check_settings(settings)
+    app = FastAPI(
+        title="Peftwise",
+        version=version("peftwise"),
+        description=_ABOUT,
+        lifespan=_lifespan,
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = open_services(settings)
+    for router in ROUTERS:
+        app.include_router(router)
+    errors.install(app)
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyGuard, settings=settings)
+    app.add_middleware(RequestGuard, settings=settings)
+    app.add_middleware(AnswerGuard)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    with hold_folder(services.settings.data_dir):
+        await run_in_threadpool(_start, services)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(_stop, services)
+
+
+def _start(services: Services) -> None:
+    services.files.remove_unfinished()
+    services.recorder.catch_up()
+    if services.dispatcher is not None:
+        services.dispatcher.start()
+
+
+def _stop(services: Services) -> None:
+    if services.dispatcher is not None:
+        services.dispatcher.stop()
+    services.engine.dispose()

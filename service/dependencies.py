@@ -1,0 +1,95 @@
+"""What a route may ask for."""
+
+from datetime import datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from metadata.errors import Unauthorized
+from metadata.history import History
+from service.catalogue.models import Models
+from service.files.store import FileStore
+from service.jobs.attempts import Attempts
+from service.jobs.queue import Queue
+from service.jobs.recording import Recorder
+from service.jobs.submission import Desk
+from service.recommender.knowledge import KnowledgeStore
+from service.recommender.store import RecommendationStore
+from service.services import Services
+from service.settings import Settings
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+
+
+def _settings(services: ServicesDep) -> Settings:
+    return services.settings
+
+
+def _now(services: ServicesDep) -> datetime:
+    return services.now()
+
+
+def _history(services: ServicesDep) -> History:
+    return services.history
+
+
+def _files(services: ServicesDep) -> FileStore:
+    return services.files
+
+
+def _models(services: ServicesDep) -> Models:
+    return services.models
+
+
+def _knowledge(services: ServicesDep) -> KnowledgeStore:
+    return services.knowledge
+
+
+def _recommendations(services: ServicesDep) -> RecommendationStore:
+    return services.recommendations
+
+
+def _queue(services: ServicesDep) -> Queue:
+    return services.queue
+
+
+def _attempts(services: ServicesDep) -> Attempts:
+    return services.attempts
+
+
+def _recorder(services: ServicesDep) -> Recorder:
+    return services.recorder
+
+
+def _desk(services: ServicesDep) -> Desk:
+    return services.desk
+
+
+def _token(request: Request) -> str:
+    """Return the token of an attempt."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized(
+            "Routes of an attempt need its token as `Authorization: Bearer TOKEN`, got none. "
+            "Claim an attempt with its code to get one."
+        )
+    return token.strip()
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+NowDep = Annotated[datetime, Depends(_now)]
+HistoryDep = Annotated[History, Depends(_history)]
+FilesDep = Annotated[FileStore, Depends(_files)]
+ModelsDep = Annotated[Models, Depends(_models)]
+KnowledgeStoreDep = Annotated[KnowledgeStore, Depends(_knowledge)]
+RecommendationsDep = Annotated[RecommendationStore, Depends(_recommendations)]
+QueueDep = Annotated[Queue, Depends(_queue)]
+AttemptsDep = Annotated[Attempts, Depends(_attempts)]
+RecorderDep = Annotated[Recorder, Depends(_recorder)]
+DeskDep = Annotated[Desk, Depends(_desk)]
+TokenDep = Annotated[str, Depends(_token)]

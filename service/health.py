@@ -1,0 +1,49 @@
+"""Whether the process lives, and whether it can answer."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from metadata.database import read_session
+from metadata.errors import Unavailable
+from metadata.records import Record
+from service.dependencies import ServicesDep
+from service.openapi import PROBLEMS, example
+
+router = APIRouter(tags=["health"], responses=PROBLEMS)
+
+
+class Alive(Record):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Record):
+    """The database answers too, and there is knowledge to answer from."""
+
+    status: Literal["ok"] = "ok"
+    knowledge_version: str
+
+
+@router.get("/livez", summary="Is the process alive?", responses=example({"status": "ok"}))
+async def live() -> Alive:
+    """Answer without touching the database."""
+    return Alive()
+
+
+@router.get(
+    "/readyz",
+    summary="Can it answer?",
+    responses=example({"status": "ok", "knowledge_version": "7d1f0a2b"}),
+)
+def ready(services: ServicesDep) -> Ready:
+    """Answer once the database does."""
+    try:
+        with read_session(services.engine) as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        raise Unavailable("The database does not answer. Ask again in some seconds.") from None
+    return Ready(knowledge_version=services.knowledge.current.version)

@@ -1,0 +1,118 @@
+"""Requests and answers that the interface's description shows for jobs and their attempts."""
+
+from fastapi.openapi.models import Example
+
+CONFIGURATION = {
+    "method": {"name": "lora", "r": 16, "lora_alpha": 32, "lora_dropout": 0.0},
+    "target_modules": "all-linear",
+    "optimizer": {"name": "adamw", "learning_rate": 2e-4, "weight_decay": 0.0},
+    "schedule": {"name": "linear", "warmup_fraction": 0.05},
+    "batch_size": 8,
+    "epochs": 3.0,
+}
+_FILE = "file-3b9f0c1d2e4a5b6c7d8e9f00"
+_JOB = "ftjob-0a1b2c3d4e5f60718293a4b5"
+ORDERS = {
+    "recommender": Example(
+        summary="Let the recommender choose",
+        value={"model": "peftwise-tiny", "training_file": _FILE},
+    ),
+    "recommendation": Example(
+        summary="The second rank of an answer given before",
+        value={
+            "model": "peftwise-tiny",
+            "training_file": _FILE,
+            "peft": {"recommendation_id": "rec-5f1c0a9e", "rank": 2},
+        },
+    ),
+    "configuration": Example(
+        summary="A configuration of your own",
+        value={
+            "model": "peftwise-tiny",
+            "training_file": _FILE,
+            "suffix": "support",
+            "seed": 1,
+            "peft": {"configuration": CONFIGURATION},
+        },
+    ),
+}
+JOB = {
+    "id": _JOB,
+    "object": "fine_tuning.job",
+    "model": "peftwise-tiny",
+    "status": "running",
+    "created_at": 1767225600,
+    "finished_at": None,
+    "estimated_finish": 1767225660,
+    "error": None,
+    "fine_tuned_model": None,
+    "trained_tokens": 20480,
+    "training_file": _FILE,
+    "validation_file": None,
+    "hyperparameters": {"n_epochs": 3.0, "batch_size": 8, "learning_rate_multiplier": "auto"},
+    "seed": 0,
+    "metadata": None,
+    "user_provided_suffix": None,
+    "result_files": [],
+    "organization_id": "local",
+    "integrations": [],
+    "peft": {
+        "configuration": CONFIGURATION,
+        "chosen_by": "recommender",
+        "recommendation_id": "rec-5f1c0a9e",
+        "rank": 1,
+        "progress": 0.4,
+        "attempts": 1,
+        "forecast_seconds": 41.0,
+        "started_at": 1767225602,
+        "run_id": None,
+        "curve": [{"name": "loss", "step": 20, "value": 2.31, "split": "validation"}],
+    },
+}
+JOB_LIST = {"object": "list", "data": [JOB], "has_more": False, "first_id": _JOB, "last_id": _JOB}
+_EVENT = {
+    "id": f"{_JOB}-2",
+    "object": "fine_tuning.job.event",
+    "number": 2,
+    "created_at": 1767225602,
+    "level": "info",
+    "type": "message",
+    "message": "Started: a worker has claimed the job.",
+    "data": {"state": "running"},
+}
+JOB_EVENTS = {
+    "object": "list",
+    "data": [_EVENT],
+    "has_more": True,
+    "first_id": f"{_JOB}-2",
+    "last_id": f"{_JOB}-2",
+}
+_CODE = "the-one-use-code-that-the-server-handed-over"
+CLAIMS = {"claim": Example(summary="Claim by code", value={"code": _CODE})}
+ASSIGNMENT = {
+    "attempt_id": "attempt-00112233445566778899aabb",
+    "token": "1.told-this-once",
+    "job_id": _JOB,
+    "base_model": "peftwise-tiny",
+    "model_path": None,
+    "validation_file": False,
+    "configuration": CONFIGURATION,
+    "limits": {"train_seconds": None, "memory_bytes": None},
+    "renew_seconds": 15.0,
+}
+BATCHES = {
+    "batch": Example(
+        summary="A validation loss",
+        value={
+            "measurements": [{"name": "loss", "step": 20, "value": 2.31, "split": "validation"}],
+            "trained_tokens": 20480,
+            "progress": 0.4,
+        },
+    )
+}
+OUTCOMES = {
+    "diverged": Example(
+        summary="A run that diverged",
+        value={"state": "diverged", "reason": "The training loss was NaN at step 31."},
+    )
+}

@@ -1,0 +1,149 @@
+"""Jobs and their events as frozen values, apart from the database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from metadata.records import Configuration, DatasetProfile, Measurement, ModelProfile
+from service.tables import EventRow, JobRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A checked request for a job."""
+
+    model: ModelProfile
+    dataset: DatasetProfile
+    configuration: Configuration
+    chosen_by: str  # the caller, a recommendation, or the recommender asked by the server
+    training_file: str
+    validation_file: str | None = None
+    recommendation_id: str | None = None
+    rank: int | None = None
+    forecast_seconds: float | None = None
+    suffix: str | None = None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as it stood when it was read."""
+
+    id: str
+    state: str
+    order: Order
+    progress: float
+    trained_tokens: int
+    error_code: str | None
+    reason: str
+    run_id: str | None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    curve: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """Something that happened to a job; numbers rise by 1."""
+
+    job_id: str
+    number: int
+    kind: str
+    level: str
+    message: str
+    data: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first."""
+
+    jobs: tuple[Job, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPage:
+    """Some events, newest first."""
+
+    events: tuple[JobEvent, ...]
+    has_more: bool
+
+
+def job_of(row: JobRow, curve: tuple[Measurement, ...] = ()) -> Job:
+    """Return the job that a row holds."""
+    return Job(
+        id=row.id,
+        state=row.state,
+        order=order_of(row),
+        progress=row.progress,
+        trained_tokens=row.trained_tokens,
+        error_code=row.error_code,
+        reason=row.reason,
+        run_id=row.run_id,
+        attempts=row.generation,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        curve=curve,
+    )
+
+
+def order_of(row: JobRow) -> Order:
+    """Return what was ordered."""
+    return Order(
+        model=ModelProfile.model_validate(row.model),
+        dataset=DatasetProfile.model_validate(row.dataset),
+        configuration=Configuration.model_validate(row.configuration),
+        chosen_by=row.chosen_by,
+        training_file=row.training_file,
+        validation_file=row.validation_file,
+        recommendation_id=row.recommendation_id,
+        rank=row.rank,
+        forecast_seconds=row.forecast_seconds,
+        suffix=row.suffix,
+        labels=row.labels,
+    )
+
+
+def row_of(order: Order, *, job_id: str, now: datetime) -> JobRow:
+    """Return a new row, queued."""
+    return JobRow(
+        id=job_id,
+        state="queued",
+        base_model=order.model.id,
+        model=order.model.model_dump(mode="json"),
+        dataset=order.dataset.model_dump(mode="json"),
+        configuration=order.configuration.model_dump(mode="json"),
+        chosen_by=order.chosen_by,
+        recommendation_id=order.recommendation_id,
+        rank=order.rank,
+        forecast_seconds=order.forecast_seconds,
+        training_file=order.training_file,
+        validation_file=order.validation_file,
+        suffix=order.suffix,
+        labels=dict(order.labels),
+        progress=0.0,
+        trained_tokens=0,
+        reason="",
+        generation=0,
+        last_event=0,
+        created_at=now,
+    )
+
+
+def event_of(row: EventRow) -> JobEvent:
+    """Return the event that a row holds."""
+    return JobEvent(
+        job_id=row.job_id,
+        number=row.number,
+        kind=row.kind,
+        level=row.level,
+        message=row.message,
+        data=row.data,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,141 @@
+"""All that the routes share, put together once from the settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import pyarrow.parquet
+from sqlalchemy import Engine, select
+
+from metadata.database import open_database, read_session
+from metadata.features.device import this_machine
+from metadata.history import History
+from metadata.records import DatasetProfile, ModelProfile
+from metadata.run_rows import RunRow
+from metadata.runs_file import SHIPPED_RUNS, read_runs
+from service.catalogue.models import Models
+from service.executors import EXECUTORS
+from service.executors.dispatcher import Dispatcher
+from service.files.store import FileStore
+from service.jobs.attempts import Attempts
+from service.jobs.queue import Queue
+from service.jobs.recording import Recorder
+from service.jobs.submission import Advice, Desk
+from service.recommender.answer import answer
+from service.recommender.knowledge import KnowledgeStore
+from service.recommender.question import THIS_MACHINE
+from service.recommender.schemas import (
+    BaseModelChoice,
+    DatasetChoice,
+    Hardware,
+    RecommendationRequest,
+)
+from service.recommender.store import RecommendationStore
+from service.settings import Settings
+
+Now = Callable[[], datetime]
+_IDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What stands behind the routes of one server."""
+
+    settings: Settings
+    now: Now
+    engine: Engine
+    history: History
+    files: FileStore
+    models: Models
+    knowledge: KnowledgeStore
+    recommendations: RecommendationStore
+    queue: Queue
+    attempts: Attempts
+    recorder: Recorder
+    desk: Desk
+    dispatcher: Dispatcher | None
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
+    """Open the database and the knowledge; start nothing.
+
+    Raises:
+        PeftwiseError: The database, the data folder or a listed model cannot be used.
+    """
+    engine = open_database(settings.database)
+    history = History(engine)
+    add_shipped_runs(engine, history)
+    files = FileStore(engine, settings.data_dir / "files")
+    models = Models(settings.models)
+    knowledge = KnowledgeStore(settings.data_dir / "knowledge")
+    recommendations = RecommendationStore(engine)
+    attempts = Attempts(engine, lease_seconds=settings.lease_seconds)
+    start_executor = EXECUTORS.get(settings.executor)
+    advise = partial(_advise, knowledge, recommendations, models, now)
+    return Services(
+        settings=settings,
+        now=now,
+        engine=engine,
+        history=history,
+        files=files,
+        models=models,
+        knowledge=knowledge,
+        recommendations=recommendations,
+        queue=Queue(engine),
+        attempts=attempts,
+        recorder=Recorder(engine, history),
+        desk=Desk(
+            models=models,
+            files=files,
+            recommendations=recommendations,
+            device=this_machine(),
+            advise=advise,
+        ),
+        dispatcher=None
+        if start_executor is None
+        else Dispatcher(attempts, start_executor(settings)),
+    )
+
+
+def add_shipped_runs(engine: Engine, history: History) -> int:
+    """Add the shipped runs that the history lacks, and return how many; quick where none."""
+    if not SHIPPED_RUNS.is_file():
+        return 0
+    ids = pyarrow.parquet.read_table(SHIPPED_RUNS, columns=["id"])["id"].to_pylist()
+    if _count_known(engine, ids) == len(set(ids)):
+        return 0
+    return history.add_many(read_runs(SHIPPED_RUNS))
+
+
+def _count_known(engine: Engine, ids: list[str]) -> int:
+    with read_session(engine) as session:
+        return sum(
+            len(session.scalars(select(RunRow.id).where(RunRow.id.in_(chunk))).all())
+            for chunk in (ids[i : i + _IDS_AT_ONCE] for i in range(0, len(ids), _IDS_AT_ONCE))
+        )
+
+
+def _advise(
+    knowledge: KnowledgeStore,
+    recommendations: RecommendationStore,
+    models: Models,
+    now: Now,
+    model: ModelProfile,
+    dataset: DatasetProfile,
+) -> Advice:
+    """Ask the recommender what this machine should run, and keep its answer."""
+    request = RecommendationRequest(
+        base_model=BaseModelChoice(id=model.id),
+        dataset=DatasetChoice(profile=dataset),
+        hardware=Hardware(device=THIS_MACHINE),
+        count=1,
+    )
+    given = answer(request, knowledge.current, now=now(), known_model=models.find)
+    recommendations.keep(request, given)
+    return Advice(recommendation_id=given.id, first=given.configurations[0])
