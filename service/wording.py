@@ -1,10 +1,11 @@
 """Numbers and configurations in words a person likes to read, for the terminal and the pages."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import Configuration, Scalar
+from metadata.records import Configuration, Run, Scalar
 from service.recommender.schemas import Effect, EvidenceSummary
 
 Words = Callable[[float], str]
@@ -174,6 +175,12 @@ def source(name: str) -> str:
     return _SOURCES.get(name, name)
 
 
+def date(time: datetime) -> str:
+    """Say a time in this machine's own zone: `21 Nov 2025, 06:51`."""
+    local = time.astimezone()
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
 def capitalised(text: str) -> str:
     """Begin with a capital and leave the rest as it is."""
     return text[:1].upper() + text[1:]
@@ -196,6 +203,28 @@ def evidence_headline(evidence: EvidenceSummary) -> str:
     if evidence.in_distribution:
         return f"{stands}, and your question is close to them."
     return f"{stands}, and your question is far from them: take the forecasts with care."
+
+
+def run_figures(run: Run) -> list[tuple[str, str]]:
+    """Return scores and costs in words; what was not measured is left out."""
+    found: list[tuple[str, str]] = []
+    if run.score is not None and run.scores is not None:
+        found.append(("Nats gained per token", decimal(run.score, 3)))
+        found.append(("Loss before", decimal(run.scores.base_loss, 3)))
+        found.append(("Loss, best checkpoint", decimal(run.scores.best_loss, 3)))
+        found.append(("Loss, last checkpoint", decimal(run.scores.last_loss, 3)))
+        if run.scores.exact_match is not None:
+            found.append(("Exact match", f"{100 * run.scores.exact_match:.0f} %"))
+        if run.scores.mean_reciprocal_rank is not None:
+            found.append(("Mean reciprocal rank", decimal(run.scores.mean_reciprocal_rank)))
+    if run.costs is not None:
+        found.append(("Training time", duration(run.costs.train_seconds)))
+        found.append(("Evaluation time", duration(run.costs.eval_seconds)))
+        found.append(("Peak tensor memory", size(run.costs.peak_tensor_bytes)))
+        found.append(("Optimizer steps", f"{run.costs.steps:,}"))
+        found.append(("Trained tokens", quantity(run.costs.trained_tokens)))
+        found.append(("Trained weights", quantity(run.costs.trainable_parameters)))
+    return found
 
 
 def _short(value: float) -> str:

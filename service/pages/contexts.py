@@ -45,10 +45,10 @@ class AskForm:
     file_name: str = ""
     device: str = ""
     count: str = "1"
-    device_memory_gib: str = ""
     train_minutes: str = ""
     memory_gib: str = ""
     usd: str = ""
+    usd_per_hour: str = ""
     objective: str = "quality"
 
     @classmethod
@@ -160,7 +160,6 @@ class AskPage:
     form: AskForm
     choices: Choices
     runs: str
-    datasets: str
     problem: Problem | None = None
     answer: Answer | None = None
 

@@ -35,6 +35,11 @@ def job(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
 
 
+def cancel_job(job_id: str) -> str:
+    """Return where a job is cancelled."""
+    return f"{job(job_id)}/cancel"
+
+
 def recommendation_json(recommendation_id: str) -> str:
     """Return an answer as JSON."""
     return f"/v1/recommendations/{quote(recommendation_id, safe='')}"

@@ -1,0 +1,368 @@
+"""`peftwise`: ask, train and look back from a terminal.
+
+Answers go to stdout, progress to stderr. Exit 0: done; 1: failed; 2: used wrongly. Every command
+talks to the HTTP routes: of PEFTWISE_URL, of a server on the data folder, or inside this process.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from rich.console import RenderableType
+from rich.text import Text
+
+from metadata.errors import InvalidRequest, PeftwiseError
+from metadata.examples import read_examples
+from metadata.features.dataset import profile_dataset
+from metadata.records import Configuration, DatasetProfile
+from service import serving, terminal, watching, wording
+from service.app import create_app
+from service.client import Client, connect, inside, read_run
+from service.recommender.question import THIS_MACHINE
+from service.recommender.schemas import (
+    BaseModelChoice,
+    Budget,
+    DatasetChoice,
+    Hardware,
+    RecommendationRequest,
+)
+from service.settings import Settings
+from service.validation import describe_errors
+
+app = typer.Typer(
+    help="Which PEFT method, rank and learning rate? An answer at once, learnt from past runs.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+jobs_app = typer.Typer(help="Jobs, newest first; `jobs show ID` for one.", rich_markup_mode=None)
+runs_app = typer.Typer(help="Past runs.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(runs_app, name="runs")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of files, jobs and knowledge [~/.local/share/peftwise]."),
+]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="SQLAlchemy URL [SQLite in the data folder].")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+DataFile = Annotated[
+    Path,
+    typer.Argument(exists=True, dir_okay=False, readable=True, help="Training data, JSON Lines."),
+]
+Model = Annotated[str, typer.Option(help="Id of the base model, such as Qwen/Qwen2.5-0.5B.")]
+Limit = Annotated[int, typer.Option(min=1, max=100, help="How many at most.")]
+
+
+def main() -> None:
+    """Run the command line; every mistake of a user is one sentence and no traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except PeftwiseError as error:
+        code = _refuse(str(error), used_wrongly=isinstance(error, InvalidRequest))
+    except ValidationError as error:
+        code = _refuse(describe_errors(_under_body(error))[0], used_wrongly=True)
+    except SettingsError as error:
+        code = _refuse(f"A PEFTWISE_ variable cannot be read: {error}.", used_wrongly=True)
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port [8000]; 0 takes a free one.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Serve pages and HTTP interface until Ctrl-C."""
+    settings = _settings(host=host, port=port, data_dir=data_dir, database_url=database_url)
+    serving.serve(settings, create_app, on_start=_say_where)
+
+
+@app.command()
+def recommend(
+    file: DataFile,
+    model: Model,
+    config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="config.json of a model not in the table."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="GPU by its name, such as 'NVIDIA L40S'; cpu is this machine's.")
+    ] = "cpu",
+    count: Annotated[int, typer.Option(min=1, max=50, help="How many configurations.")] = 5,
+    devices: Annotated[int, typer.Option(min=1, max=1024, help="How many such devices.")] = 1,
+    train_minutes: Annotated[float | None, typer.Option(help="Longest run, minutes.")] = None,
+    memory_gib: Annotated[float | None, typer.Option(help="Most memory, GiB.")] = None,
+    usd: Annotated[float | None, typer.Option(help="Most money for a run, US dollars.")] = None,
+    usd_per_hour: Annotated[float | None, typer.Option(help="Price of one device.")] = None,
+    objective: Annotated[
+        Literal["quality", "balanced", "cheapest"], typer.Option(help="What matters.")
+    ] = "quality",
+    method: Annotated[
+        list[str] | None, typer.Option(help="Consider this method only; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Rank configurations for a model and a file. Nothing is trained."""
+    request = RecommendationRequest(
+        base_model=BaseModelChoice(id=model, config=_read_json(config)),
+        dataset=DatasetChoice(profile=_profile(file)),
+        hardware=Hardware(
+            device=THIS_MACHINE if device.lower() == "cpu" else device,
+            count=devices,
+            usd_per_hour=usd_per_hour,
+        ),
+        budget=Budget(train_minutes=train_minutes, memory_gib=memory_gib, usd=usd),
+        objective=objective,
+        methods=method or None,
+        count=count,
+    )
+    found = _client(_settings(data_dir=data_dir)).recommend(request)
+    submit = f"peftwise submit {file} --model {model} --recommendation {found.id} --rank 1"
+    console = terminal.make_console()
+    view = terminal.answer_view(found, command=submit, width=console.width)
+    _answer(found.model_dump(mode="json"), view, as_json=as_json)
+
+
+@app.command()
+def submit(
+    file: DataFile,
+    model: Model,
+    configuration: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Configuration, JSON.")
+    ] = None,
+    recommendation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Take it from this recommendation.")
+    ] = None,
+    rank: Annotated[int, typer.Option(min=1, max=50, help="Which of its ranks.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = True,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Train a model on a file. Without a choice the recommender makes it."""
+    if configuration is not None and recommendation is not None:
+        raise InvalidRequest("Give --configuration or --recommendation, not both.")
+    order: dict[str, Any] = {"model": model}
+    if configuration is not None:
+        chosen = Configuration.model_validate(_read_json(configuration))
+        order["peft"] = {"configuration": chosen.model_dump(mode="json")}
+    if recommendation is not None:
+        order["peft"] = {"recommendation_id": recommendation, "rank": rank}
+    if seed is not None:
+        order["seed"] = seed
+    _profile(file)  # a bad line is told before anything is started
+    with _running_service(_settings(data_dir=data_dir), wait=wait) as client:
+        order["training_file"] = client.upload(file)["id"]
+        _finish(client, client.submit(order), wait=wait, as_json=as_json)
+
+
+@jobs_app.callback(invoke_without_command=True)
+def jobs(
+    context: typer.Context, limit: Limit = 20, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """List jobs, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    found = _client(_settings(data_dir=data_dir)).jobs(limit=limit)
+    columns = ("Job", "Model", "Method", "State", "Progress")
+    view = terminal.rows_view(columns, [_job_row(job) for job in found["data"]])
+    _answer(found, view if found["data"] else Text("No jobs yet."), as_json=as_json)
+
+
+@jobs_app.command("show")
+def show_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show one job and what happened to it."""
+    client = _client(_settings(data_dir=data_dir))
+    job = client.job(job_id)
+    events = client.events(job_id)["data"]
+    pairs = _job_pairs(job) | {
+        f"Event {event['number']}": event["message"] for event in reversed(events)
+    }
+    _answer(job, terminal.pairs_view(pairs), as_json=as_json)
+
+
+@jobs_app.command("cancel")
+def cancel_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """End a job for good."""
+    job = _client(_settings(data_dir=data_dir)).cancel(job_id)
+    _answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
+
+
+@runs_app.command("list")
+def list_runs(
+    state: Annotated[str | None, typer.Option(help="Only runs that ended so.")] = None,
+    method: Annotated[str | None, typer.Option(help="Only runs of this method.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only runs on this dataset.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only runs of this base model.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List past runs, newest first."""
+    client = _client(_settings(data_dir=data_dir))
+    filters = {"state": state, "method": method, "dataset": dataset, "model": model}
+    found = client.runs(limit=limit, **filters)
+    runs = [read_run(run) for run in found["data"]]
+    view = terminal.runs_view(runs) if runs else Text("No runs match.")
+    _answer(found, view, as_json=as_json)
+
+
+@runs_app.command("show")
+def show_run(run_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show one run."""
+    found = _client(_settings(data_dir=data_dir)).run(run_id)
+    _answer(found, terminal.run_view(read_run(found)), as_json=as_json)
+
+
+@app.command()
+def methods(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the PEFT methods that can be chosen."""
+    found = _client(_settings(data_dir=data_dir)).methods()
+    rows = [(one["name"], one["title"], one.get("paper") or "") for one in found["data"]]
+    _answer(found, terminal.rows_view(("Name", "Method", "Paper"), rows), as_json=as_json)
+
+
+def _settings(**given: Any) -> Settings:
+    """Return the settings of the environment, with what was given on the command line."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if "data_dir" not in chosen and not os.environ.get("PEFTWISE_DATA_DIR"):
+        chosen["data_dir"] = _usual_data_dir()
+    return Settings(**chosen)
+
+
+def _usual_data_dir() -> Path:
+    shared = os.environ.get("XDG_DATA_HOME")
+    return (Path(shared) if shared else Path.home() / ".local" / "share") / "peftwise"
+
+
+def _client(settings: Settings) -> Client:
+    """Return the service to ask: one that is named, one that runs here, or none at all."""
+    url = _url(settings)
+    return _inside(settings) if url is None else connect(url, api_key=_key(settings))
+
+
+def _inside(settings: Settings) -> Client:
+    idle = settings.model_copy(update={"executor": "none"})
+    return inside(create_app(idle), api_key=_key(settings))
+
+
+@contextlib.contextmanager
+def _running_service(settings: Settings, *, wait: bool) -> Iterator[Client]:
+    """Yield a service that trains; where none runs, one lives as long as the block."""
+    url = _url(settings)
+    if url is not None:
+        yield connect(url, api_key=_key(settings))
+        return
+    if not wait:
+        raise PeftwiseError(
+            "--no-wait needs a running server, and none runs on this data folder. "
+            "Start one with `peftwise serve`."
+        )
+    with serving.lend_server(settings) as lent:
+        yield connect(lent, api_key=_key(settings))
+
+
+def _url(settings: Settings) -> str | None:
+    named = os.environ.get("PEFTWISE_URL")
+    return named or serving.find_server(settings.data_dir, api_key=_key(settings))
+
+
+def _key(settings: Settings) -> str | None:
+    return None if settings.api_key is None else settings.api_key.get_secret_value()
+
+
+def _finish(client: Client, job: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    """Follow a job where asked, and answer with it; a job that failed ends the command with 1."""
+    errors = terminal.make_console(stderr=True)
+    if wait:
+        errors.print(terminal.plain(f"Job {job['id']}"))
+        job = watching.watch(client, job["id"], console=errors)
+    _answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
+    if wait and job["status"] != "succeeded":
+        raise typer.Exit(1)
+
+
+def _job_row(job: dict[str, Any]) -> tuple[str, ...]:
+    configuration = Configuration.model_validate(job["peft"]["configuration"])
+    method = wording.method(configuration.method.name)
+    progress = wording.percent(job["peft"]["progress"]) if job["status"] == "running" else ""
+    return (job["id"], job["model"], method, job["status"], progress)
+
+
+def _job_pairs(job: dict[str, Any]) -> dict[str, str]:
+    error = job.get("error") or {}
+    run_id = job["peft"]["run_id"] or ""
+    return {
+        "Job": job["id"],
+        "State": job["status"],
+        "Reason": error.get("message", ""),
+        "Model": job["model"],
+        "Configuration": wording.sentence(
+            Configuration.model_validate(job["peft"]["configuration"])
+        ),
+        "Curve": watching.detail(job, now=0.0),
+        "Run": run_id,
+        "Next": f"peftwise runs show {run_id}" if run_id else "",
+    }
+
+
+def _answer(found: object, view: RenderableType, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        terminal.make_console().print(view)
+
+
+def _say_where(settings: Settings) -> None:
+    console = terminal.make_console()
+    console.print(f"Peftwise answers at {settings.url}")
+    console.print("First step: open it, or run `peftwise recommend FILE --model ID` beside it.")
+    console.print("Ctrl-C stops it.")
+    sys.stdout.flush()
+
+
+def _profile(file: Path) -> DatasetProfile:
+    with file.open("rb") as lines:
+        return profile_dataset(list(read_examples(lines)), name=file.name)
+
+
+def _read_json(file: Path | None) -> Any:
+    if file is None:
+        return None
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise InvalidRequest(f"{file.name} must hold JSON: {error}. Mend it there.") from None
+
+
+def _under_body(error: ValidationError) -> list[dict[str, Any]]:
+    """Return the errors as a route would see them, whose places begin with the body."""
+    return [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
+
+
+def _refuse(message: str, *, used_wrongly: bool) -> int:
+    terminal.make_console(stderr=True).print(terminal.plain(message))
+    return 2 if used_wrongly else 1

@@ -1,0 +1,188 @@
+"""The HTTP routes as typed functions, for the command line.
+
+Without an address the same routes answer inside this process, from the local data folder.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
+from metadata.records import Run
+from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
+
+TIMEOUT_SECONDS = 60.0
+_USED_WRONGLY = frozenset({400, 413, 415, 422})
+Json = dict[str, Any]
+
+
+class ServiceError(PeftwiseError):
+    """The service refused, for a reason that is not the way it was asked."""
+
+
+class Sender(Protocol):
+    """Whatever brings a request to a service and its answer back."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer, read whole."""
+
+
+class Client:
+    """A service, wherever it is."""
+
+    def __init__(self, url: str, send: Sender, *, api_key: str | None = None) -> None:
+        """Keep the address and the key; nothing is sent yet."""
+        self.url = url.rstrip("/")
+        self._send = send
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+
+    def recommend(self, request: RecommendationRequest) -> RecommendationAnswer:
+        """Ask for ranked configurations."""
+        body = request.model_dump(mode="json", exclude_none=True)
+        return RecommendationAnswer.model_validate(self._json("POST", "/v1/recommendations", body))
+
+    def upload(self, path: Path) -> Json:
+        """Upload a training file."""
+        with path.open("rb") as file:
+            return self._call(
+                "POST",
+                "/v1/files",
+                data={"purpose": "fine-tune"},
+                files={"file": (path.name, file)},
+            )
+
+    def submit(self, order: Json) -> Json:
+        """Create a job."""
+        return self._json("POST", "/v1/fine_tuning/jobs", order)
+
+    def job(self, job_id: str) -> Json:
+        """Return one job."""
+        return self._call("GET", f"/v1/fine_tuning/jobs/{_part(job_id)}")
+
+    def jobs(self, *, limit: int, after: str | None = None) -> Json:
+        """Return jobs, newest first."""
+        return self._call("GET", "/v1/fine_tuning/jobs", params=_query(limit=limit, after=after))
+
+    def cancel(self, job_id: str) -> Json:
+        """End a job."""
+        return self._call("POST", f"/v1/fine_tuning/jobs/{_part(job_id)}/cancel")
+
+    def events(self, job_id: str) -> Json:
+        """Return what happened to a job, newest first."""
+        return self._call(
+            "GET", f"/v1/fine_tuning/jobs/{_part(job_id)}/events", params={"limit": "20"}
+        )
+
+    def runs(self, *, limit: int, after: str | None = None, **filters: str | None) -> Json:
+        """Return runs, newest first."""
+        params = _query(limit=limit, after=after, **filters)
+        return self._call("GET", "/v1/runs", params=params)
+
+    def run(self, run_id: str) -> Json:
+        """Return one run."""
+        return self._call("GET", f"/v1/runs/{_part(run_id)}")
+
+    def methods(self) -> Json:
+        """Return the table of methods."""
+        return self._call("GET", "/v1/methods")
+
+    def is_alive(self) -> bool:
+        """Say whether a service answers."""
+        try:
+            return self._exchange("GET", "/livez").status_code == 200
+        except PeftwiseError:
+            return False
+
+    def _json(self, method: str, path: str, body: object) -> Json:
+        return self._call(method, path, json=body)
+
+    def _call(self, method: str, path: str, **parts: Any) -> Json:
+        response = self._exchange(method, path, **parts)
+        if response.is_success:
+            return _object(response)
+        message = _message(response)
+        if response.status_code in _USED_WRONGLY:
+            raise InvalidRequest(message)
+        raise ServiceError(message)
+
+    def _exchange(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        request = httpx.Request(method, self.url + path, headers=self._headers, **parts)
+        try:
+            return self._send(request)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"No answer from {self.url} ({type(error).__name__}). "
+                "Is it running? Start it with `peftwise serve`."
+            ) from None
+
+
+def connect(url: str, *, api_key: str | None = None) -> Client:
+    """Return a client of a service at an address.
+
+    Raises:
+        InvalidRequest: That is no address.
+    """
+    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        raise InvalidRequest(
+            f"PEFTWISE_URL must be an address such as http://127.0.0.1:8000, got {url[:200]!r}."
+        )
+    sender = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
+    return Client(url, sender.send, api_key=api_key)
+
+
+def inside(app: Any, *, api_key: str | None = None) -> Client:
+    """Return a client of an application in this process; its background work stays off."""
+    transport = httpx.ASGITransport(app=app)
+
+    async def exchange(request: httpx.Request) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.send(_streaming(request))
+
+    return Client("http://127.0.0.1", lambda r: asyncio.run(exchange(r)), api_key=api_key)
+
+
+def _streaming(request: httpx.Request) -> httpx.Request:
+    """Return the request with its body read, as an asynchronous client needs it."""
+    return httpx.Request(
+        request.method, request.url, headers=request.headers, content=request.read()
+    )
+
+
+def _object(response: httpx.Response) -> Json:
+    try:
+        found: Json = response.json()
+    except json.JSONDecodeError:
+        raise ServiceError(
+            f"{response.url.host} answered something other than JSON. Is PEFTWISE_URL right?"
+        ) from None
+    return found
+
+
+def _message(response: httpx.Response) -> str:
+    """Return the sentence in either shape of error."""
+    try:
+        found = response.json()
+        error = found.get("error", found)
+        return str(error.get("message") or error["detail"])
+    except (json.JSONDecodeError, AttributeError, KeyError):
+        return f"The service answered {response.status_code} {response.reason_phrase}."
+
+
+def _query(**values: object) -> Mapping[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _part(text: str) -> str:
+    return (
+        httpx.URL("/").copy_with(path=f"/{text}").raw_path.decode().lstrip("/").replace("/", "%2F")
+    )
+
+
+def read_run(found: Json) -> Run:
+    """Return the run that a route answered."""
+    return Run.model_validate({k: v for k, v in found.items() if k in Run.model_fields})

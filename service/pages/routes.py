@@ -1,0 +1,248 @@
+"""The pages: they call what the HTTP interface calls, and work without scripts."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from metadata.errors import InvalidRequest, NotFound, PeftwiseError
+from metadata.features.device import known_devices
+from service.dependencies import NowDep, QueueDep, ServicesDep
+from service.errors import status_of
+from service.files.uploads import Upload, incoming_file, receive_upload
+from service.jobs.schemas import JobRequest, PeftChoice
+from service.jobs.submission import check_order
+from service.pages import ask_form, contexts, urls
+from service.pages.answer_view import view_answer
+from service.pages.job_view import view_job, view_jobs
+from service.pages.rendering import respond
+from service.pages.run_view import view_run, view_runs
+from service.recommender.answer import answer
+from service.recommender.question import THIS_MACHINE
+from service.services import Services
+from service.validation import describe_errors
+
+RUNS_A_PAGE = 50
+EVENTS_SHOWN = 50
+STATIC_FILES = {path.name: path for path in urls.STATIC_FOLDER.iterdir() if path.is_file()}
+SAMPLE = "sample.jsonl"
+ASK_TITLE = "How should I fine-tune?"
+OBJECTIVES = (
+    contexts.Row(name="quality", value="Best quality"),
+    contexts.Row(name="balanced", value="Balanced"),
+    contexts.Row(name="cheapest", value="Cheapest"),
+)
+_TITLES = {404: "Nothing is here", 409: "Not in this state", 503: "Away for a moment"}
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Cursor = Annotated[str | None, Query(max_length=200)]
+Filter = Annotated[str, Query(max_length=200)]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages too."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler with the errors caught."""
+        handle = super().get_route_handler()
+
+        async def handle_with_pages(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except PeftwiseError as error:
+                return error_page(status_of(error), str(error))
+            except RequestValidationError as error:
+                return error_page(422, describe_errors(error.errors())[0])
+
+        return handle_with_pages
+
+
+router = APIRouter(
+    route_class=PageRoute, include_in_schema=False, default_response_class=HTMLResponse
+)
+
+
+def error_page(status: int, message: str) -> HTMLResponse:
+    """Return an error as a page."""
+    title = _TITLES.get(status, "That did not work")
+    return respond(contexts.ErrorPage(title=title, status=status, message=message), status=status)
+
+
+@router.get("/")
+def show_form(services: ServicesDep) -> HTMLResponse:
+    """Show the empty form."""
+    return respond(_ask_page(services, contexts.AskForm()))
+
+
+@router.post("/")
+async def ask(request: Request, services: ServicesDep) -> HTMLResponse:
+    """Answer the form; where that is not possible, show it again as it was typed."""
+    with incoming_file(services.files.folder) as path:
+        upload = await _receive(request, path)
+        return await run_in_threadpool(_answer_form, services, upload)
+
+
+@router.get("/runs")
+def list_runs(
+    services: ServicesDep,
+    state: Filter = "",
+    method: Filter = "",
+    dataset: Filter = "",
+    model: Filter = "",
+    after: Cursor = None,
+) -> HTMLResponse:
+    """Show a page of runs, newest first."""
+    filters = contexts.RunFilters(state=state, method=method, dataset=dataset, model=model)
+    page = services.history.page(
+        limit=RUNS_A_PAGE,
+        after=after,
+        state=state or None,
+        method=method or None,
+        dataset=dataset or None,
+        model=model or None,
+    )
+    return respond(view_runs(page, filters, total=services.history.count(), is_first=after is None))
+
+
+@router.get("/runs/{run_id}")
+def show_run(run_id: str, services: ServicesDep) -> HTMLResponse:
+    """Show one run with its curve and all its values."""
+    return respond(view_run(services.history.get(run_id)))
+
+
+@router.get("/jobs")
+def list_jobs(queue: QueueDep, after: Cursor = None) -> HTMLResponse:
+    """Show a page of jobs, newest first."""
+    return respond(view_jobs(queue.page(limit=20, after=after)))
+
+
+@router.post("/jobs")
+async def submit(request: Request, services: ServicesDep) -> RedirectResponse:
+    """Queue what a button on an answer names, and go to its page."""
+    async with request.form(max_files=0, max_fields=10) as form:
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    return await run_in_threadpool(_submit, services, fields)
+
+
+@router.get("/jobs/{job_id}")
+def show_job(job_id: str, queue: QueueDep, now: NowDep) -> HTMLResponse:
+    """Show one job as it stands."""
+    job = queue.get(job_id)
+    events = queue.events(job_id, limit=EVENTS_SHOWN).events
+    return respond(view_job(job, events, now=now))
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: str, services: ServicesDep) -> RedirectResponse:
+    """End a job and show it."""
+    services.queue.cancel(job_id)
+    _wake(services)
+    return RedirectResponse(urls.job(job_id), status_code=303)
+
+
+@router.get("/static/{name}")
+def static(name: str) -> FileResponse:
+    """Send a file of the static folder; any other name is none."""
+    if name not in STATIC_FILES:
+        raise NotFound(f"There is no static file {name[:80]!r}.")
+    return FileResponse(STATIC_FILES[name], headers={"Cache-Control": "no-cache"})
+
+
+async def _receive(request: Request, path: Path) -> Upload:
+    """Read the form; an address-encoded one has no file."""
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("multipart/"):
+        return await receive_upload(kind, request.stream(), path)
+    async with request.form(max_fields=40) as form:
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    path.touch()
+    return Upload(path=path, label="", size_bytes=0, fields=fields)
+
+
+def _answer_form(services: Services, upload: Upload) -> HTMLResponse:
+    form = ask_form.read_form(upload.fields)
+    if upload.fields.get("action") == "sample":
+        sample = STATIC_FILES[SAMPLE].read_text()
+        return respond(_ask_page(services, ask_form.with_sample(form, sample)))
+    try:
+        form = _keep_data(services, form, upload)
+        return respond(_answered(services, form))
+    except PeftwiseError as error:
+        page = _ask_page(services, form, problem=ask_form.problem_of(error))
+        return respond(page, status=status_of(error))
+
+
+def _keep_data(services: Services, form: contexts.AskForm, upload: Upload) -> contexts.AskForm:
+    """Store the data that came with the form; the form then names it by its id."""
+    if not upload.size_bytes and not upload.label and form.examples.strip():
+        size = upload.path.write_text(form.examples)
+        upload = replace(upload, label=ask_form.PASTED_NAME, size_bytes=size)
+    if not upload.label:
+        return form
+    kept = replace(upload, fields={"purpose": "fine-tune"})
+    stored = services.files.add(kept, now=services.now())
+    return replace(form, examples="", file_id=stored.id, file_name=stored.label)
+
+
+def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
+    request = ask_form.request_of(form)
+    found = answer(
+        request,
+        services.knowledge.current,
+        now=services.now(),
+        find_profile=services.files.profile,
+        known_model=services.models.find,
+    )
+    services.recommendations.keep(request, found)
+    shown = view_answer(
+        found,
+        request,
+        services.files.profile(form.file_id),
+        can_train=services.models.folder(request.base_model.id) is not None,
+    )
+    return replace(_ask_page(services, form), title="Your answer", answer=shown)
+
+
+def _ask_page(
+    services: Services, form: contexts.AskForm, *, problem: contexts.Problem | None = None
+) -> contexts.AskPage:
+    return contexts.AskPage(
+        title=ASK_TITLE,
+        form=form,
+        choices=contexts.Choices(
+            models=tuple(model.profile.id for model in services.models),
+            devices=(THIS_MACHINE, *(device.name for device in known_devices())),
+            objectives=OBJECTIVES,
+        ),
+        runs=f"{services.history.count():,}",
+        problem=problem,
+    )
+
+
+def _submit(services: Services, fields: dict[str, str]) -> RedirectResponse:
+    try:
+        order = JobRequest(
+            model=fields.get("model", ""),
+            training_file=fields.get("file_id", ""),
+            peft=PeftChoice.model_validate(
+                {"recommendation_id": fields.get("recommendation_id"), "rank": fields.get("rank")}
+            ),
+        )
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"{describe_errors(error.errors())[0]} Ask again on the first page."
+        ) from None
+    job = services.queue.submit(check_order(order, services.desk))
+    _wake(services)
+    return RedirectResponse(urls.job(job.id), status_code=303)
+
+
+def _wake(services: Services) -> None:
+    if services.dispatcher is not None:
+        services.dispatcher.wake()

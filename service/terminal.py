@@ -1,0 +1,235 @@
+"""Answers, jobs and runs as a person likes to read them in a terminal.
+
+Text from outside is never read as markup or as control sequences: it passes through `plain`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from metadata.records import Run
+from service import wording
+from service.recommender.schemas import (
+    Interval,
+    RecommendationAnswer,
+    RecommendedConfiguration,
+)
+
+PIPED_WIDTH = 120  # columns where there is no terminal to ask
+WIDE = 110  # columns from which rate and batch get columns of their own
+_STATE_STYLES = {
+    "succeeded": "green",
+    "running": "blue",
+    "queued": "dim",
+    "failed": "red",
+    "diverged": "red",
+    "out_of_memory": "red",
+    "timed_out": "yellow",
+    "cancelled": "yellow",
+}
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that prints what it is given and guesses no colours for numbers."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:
+        console.width = PIPED_WIDTH
+    return console
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Return text with control characters made visible, so that no file name can steer."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style)
+
+
+def answer_view(answer: RecommendationAnswer, *, command: str, width: int) -> RenderableType:
+    """Return an answer: the first pick in words, the table, the reasons and the evidence."""
+    best = answer.configurations[0]
+    return Group(
+        Text(),
+        Text.assemble(
+            ("Start with ", "bold"), (f"{wording.sentence(best.configuration)}.", "bold")
+        ),
+        Text(),
+        _answer_table(answer, is_wide=width >= WIDE),
+        *_section("Why number 1", _reasons(best)),
+        *_section("What this stands on", _evidence(answer)),
+        *_section("Left out", _excluded(answer)),
+        *_section("Next", [plain(command)]),
+    )
+
+
+def runs_view(runs: Sequence[Run]) -> RenderableType:
+    """Return runs as a table."""
+    table = _table("Run", "Dataset", "Model", "Method", "State", right=("Nats gained", "Time"))
+    for run in runs:
+        configuration, costs = run.configuration, run.costs
+        table.add_row(
+            plain(run.id),
+            plain(run.task.dataset.name),
+            plain(run.task.model.id),
+            _method(run.configuration.method.name, wording.method_values(configuration)),
+            state(run.state),
+            wording.DASH if run.score is None else wording.decimal(run.score, 3),
+            wording.DASH if costs is None else wording.duration(costs.train_seconds),
+        )
+    return table
+
+
+def run_view(run: Run) -> RenderableType:
+    """Return one run with all that a person asks first."""
+    pairs = [
+        ("Run", plain(run.id)),
+        ("State", state(run.state)),
+        ("Reason", plain(run.reason)),
+        ("Model", plain(run.task.model.id)),
+        ("Dataset", plain(f"{run.task.dataset.name}, {run.task.dataset.examples:,} examples")),
+        ("Device", plain(run.task.device.name)),
+        ("Configuration", plain(wording.sentence(run.configuration))),
+        *((name, Text(value)) for name, value in wording.run_figures(run)),
+        ("Origin", plain(run.origin.source)),
+        ("Finished", Text(wording.date(run.created_at))),
+    ]
+    return _pairs(pairs)
+
+
+def pairs_view(pairs: Mapping[str, str]) -> RenderableType:
+    """Return names with their values."""
+    return _pairs([(name, plain(value)) for name, value in pairs.items()])
+
+
+def rows_view(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    """Return rows of plain text as a table; a column named State is coloured."""
+    table = _table(*columns)
+    for row in rows:
+        cells = zip(columns, row, strict=True)
+        table.add_row(*(state(v) if name == "State" else plain(v) for name, v in cells))
+    return table
+
+
+def state(name: str) -> Text:
+    """Return a state in its colour."""
+    return plain(name.replace("_", " "), _STATE_STYLES.get(name, ""))
+
+
+def _answer_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
+    own = ("Rate", f"Batch {wording.TIMES} epochs") if is_wide else ()
+    figures = (*own, "Regret (90 %)", "Beats\ndefault", "Time", "Memory", "Cost")
+    table = _table("", "Method", right=figures)
+    for option in answer.configurations:
+        cells = _cells(option, is_wide=is_wide)
+        table.add_row(str(option.rank), *cells, style="" if option.rank > 1 else "bold")
+    table.add_section()
+    usual = _cells(answer.default, is_wide=is_wide, name="the usual default")
+    table.add_row(Text("vs", "dim"), *usual)
+    return table
+
+
+def _cells(
+    option: RecommendedConfiguration, *, is_wide: bool, name: str = ""
+) -> list[RenderableType]:
+    configuration, quality = option.configuration, option.quality
+    rate = wording.rate(configuration.optimizer.learning_rate)
+    batch = f"{configuration.batch_size} {wording.TIMES} {configuration.epochs:.3g}"
+    own = () if is_wide else (f"{rate}, {batch} epochs",)
+    lines = [wording.method_values(configuration), wording.targets(configuration), *own]
+    interval = _between(quality.low, quality.high)
+    memory = wording.size(option.peak_memory_bytes.expected)
+    return [
+        _method(name or configuration.method.name, "\n".join(line for line in lines if line)),
+        *([rate, batch] if is_wide else []),
+        ("  " if is_wide else "\n").join((wording.decimal(quality.expected_regret), interval)),
+        wording.percent(quality.beats_default_probability),
+        wording.duration(option.train_seconds.expected),
+        memory if option.fits else Text(f"{memory}\ndoes not fit", "red"),
+        wording.money(option.cost_usd),
+    ]
+
+
+def _method(name: str, values: str) -> Text:
+    title = wording.method(name)
+    return Text.assemble(title, "\n", (values, "not bold dim")) if values else Text(title)
+
+
+def _between(low: float, high: float) -> str:
+    return f"{wording.decimal(low)}{wording.DASH}{wording.decimal(high)}"
+
+
+def _reasons(option: RecommendedConfiguration) -> list[RenderableType]:
+    lines: list[RenderableType] = [
+        Text(f"It {wording.source(option.why.source)}."),
+        Text(
+            f"Time {_span(option.train_seconds, wording.duration)}, "
+            f"memory {_span(option.peak_memory_bytes, wording.size)} (90 %); "
+            f"{option.steps:,} steps, micro-batch {option.micro_batch_size}, "
+            f"{wording.quantity(option.trainable_parameters)} trained weights."
+        ),
+    ]
+    if option.why.effects:
+        lines.append(Text("Against the default's choices, regret changes by"))
+    for effect in option.why.effects:
+        style = "green" if effect.regret_change < 0 else "red"
+        change = (f"{wording.change(effect.regret_change):>8}", style)
+        lines.append(Text.assemble(change, "  ", plain(wording.effect(effect))))
+    if option.why.nearest_runs:
+        lines.append(Text("Nearest past runs"))
+    for run in option.why.nearest_runs:
+        place = f"{run.run_id}  {run.dataset} on {run.model}, regret {wording.decimal(run.regret)}"
+        lines.append(Text.assemble("  ", plain(place)))
+    return lines
+
+
+def _evidence(answer: RecommendationAnswer) -> list[RenderableType]:
+    evidence = answer.evidence
+    style = "" if evidence.in_distribution else "yellow"
+    far = ", ".join(wording.feature(name) for name in evidence.farthest)
+    lines: list[RenderableType] = [
+        Text(wording.evidence_headline(evidence), style),
+        plain(evidence.advice),
+        Text(f"Distance {wording.decimal(evidence.distance, 1)} (1 is usual between known tasks)."),
+    ]
+    if far:
+        lines.append(plain(f"Most unlike in: {far}."))
+    return lines
+
+
+def _excluded(answer: RecommendationAnswer) -> list[RenderableType]:
+    return [
+        plain(f"{exclusion.count:,}: {exclusion.rule}. {wording.capitalised(exclusion.next_step)}")
+        for exclusion in answer.excluded
+    ]
+
+
+def _span(interval: Interval, words: wording.Words) -> str:
+    low, high = words(interval.low), words(interval.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _section(title: str, lines: Sequence[RenderableType]) -> list[RenderableType]:
+    if not lines:
+        return []
+    return [Text(), Text(title, "bold"), *(Padding(line, (0, 0, 0, 2)) for line in lines)]
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _pairs(pairs: Sequence[tuple[str, Text]]) -> Table:
+    table: Table = Table.grid(padding=(0, 3))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    shown: list[tuple[Any, ...]] = [pair for pair in pairs if pair[1].plain]
+    for pair in shown:
+        table.add_row(*pair)
+    return table
