@@ -75,7 +75,7 @@ def runs_view(runs: Sequence[Run]) -> RenderableType:
             plain(run.task.model.id),
             _method(run.configuration.method.name, wording.method_values(configuration)),
             state(run.state),
-            wording.DASH if run.score is None else wording.decimal(run.score, 3),
+            wording.decimal(run.score, 3),
             wording.DASH if costs is None else wording.duration(costs.train_seconds),
         )
     return table

@@ -26,7 +26,13 @@ _SOURCES = {
     "default": "the usual default",
     "rule": "a published rule",
 }
-_VALUE_NAMES = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout"}
+_VALUE_NAMES = {
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "adapters on",
+    "batch_size": "examples a step",
+}
 _OBJECTIVES = {
     "quality": "best quality",
     "balanced": "quality for its cost",
@@ -89,8 +95,10 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.0f}{_NB}%"
 
 
-def decimal(value: float, places: int = 2) -> str:
-    """Say a number with a true minus sign and no negative zero."""
+def decimal(value: float | None, places: int = 2) -> str:
+    """Say a number with a true minus sign and no negative zero; a dash where there is none."""
+    if value is None:
+        return DASH
     text = f"{value:.{places}f}"
     if float(text) == 0:
         text = text.removeprefix("-")
@@ -193,8 +201,10 @@ def change(regret_change: float) -> str:
 
 
 def effect(choice: Effect) -> str:
-    """Say one choice in words."""
-    return f"{feature(choice.choice)}: {choice.value}"
+    """Say one choice in words: `Rank 64`."""
+    words = {"method": method, "optimizer": optimizer, "schedule": schedule}.get(choice.choice)
+    value = _TARGETS.get(choice.value, choice.value)
+    return f"{value_name(choice.choice)} {words(value) if words else value}"
 
 
 def evidence_headline(evidence: EvidenceSummary) -> str:

@@ -192,7 +192,7 @@ def _near(run: NearRun) -> contexts.NearRun:
         dataset=run.dataset,
         model=run.model,
         regret=wording.decimal(run.regret),
-        score=wording.DASH if run.score is None else wording.decimal(run.score, 3),
+        score=wording.decimal(run.score, 3),
         distance=wording.decimal(run.distance, 1),
         link=urls.run(run.run_id),
     )

@@ -103,7 +103,7 @@ def _line(run: Run) -> contexts.RunLine:
         rate=wording.rate(configuration.optimizer.learning_rate),
         state=state_words(run.state),
         state_kind=STATE_KINDS[run.state],
-        score=wording.DASH if run.score is None else wording.decimal(run.score, 3),
+        score=wording.decimal(run.score, 3),
         time=wording.DASH if run.costs is None else wording.duration(run.costs.train_seconds),
         created=wording.date(run.created_at),
         created_iso=run.created_at.isoformat(),

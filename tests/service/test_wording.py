@@ -1,0 +1,81 @@
+import pytest
+
+from metadata.records import Choice, Configuration, OptimizerChoice
+from service import wording
+
+NB = "\N{NO-BREAK SPACE}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "under 1 s"),
+        (45, "45 s"),
+        (99.4, "99 s"),
+        (99.6, "1.7 min"),
+        (720, "12 min"),
+        (5969, "99 min"),
+        (12_240, "3.4 h"),
+        (171_000, "2.0 days"),
+    ],
+)
+def test_a_duration_is_said_in_the_unit_that_suits(seconds: float, words: str) -> None:
+    assert wording.duration(seconds).replace(NB, " ") == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(512, "512 B"), (2048, "2.0 KiB"), (48 * 2**20, "48 MiB"), (9.4 * 2**30, "9.4 GiB")],
+)
+def test_a_size_is_said_in_binary_units(count: float, words: str) -> None:
+    assert wording.size(count).replace(NB, " ") == words
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"), [(2e-4, "2e-4"), (1.5e-3, "1.5e-3"), (0.04, "4e-2"), (None, wording.DASH)]
+)
+def test_a_rate_is_said_as_people_write_it(rate: float | None, words: str) -> None:
+    assert wording.rate(rate) == words
+
+
+def test_no_probability_is_said_to_be_certain() -> None:
+    assert wording.percent(1.0).replace(NB, " ") == "over 99 %"
+    assert wording.percent(0.0).replace(NB, " ") == "under 1 %"
+
+
+def test_a_price_below_a_cent_is_not_nothing() -> None:
+    assert wording.money(0.0004) == "under $0.01"
+    assert wording.money(0) == "$0.00"
+    assert wording.money(None) == wording.DASH
+
+
+def test_a_tiny_negative_number_is_plain_zero() -> None:
+    assert wording.decimal(-0.0001) == "0.00"
+
+
+def test_a_configuration_is_one_sentence() -> None:
+    configuration = Configuration(
+        method=Choice(name="lora", r=16, lora_alpha=32, lora_dropout=0.0),
+        target_modules="all-linear",
+        optimizer=OptimizerChoice(name="adamw", learning_rate=2e-4),
+        batch_size=8,
+        epochs=3,
+    )
+
+    assert wording.sentence(configuration) == (
+        "LoRA (rank 16, alpha 32) on all linear layers with AdamW at a learning rate of 2e-4, "
+        "8 examples a step for 3 epochs"
+    )
+
+
+def test_full_fine_tuning_names_no_layers() -> None:
+    configuration = Configuration(
+        method=Choice(name="full"),
+        optimizer=OptimizerChoice(name="adamw", learning_rate=2e-5),
+        batch_size=1,
+        epochs=1,
+    )
+
+    assert wording.sentence(configuration) == (
+        "full fine-tuning with AdamW at a learning rate of 2e-5, 1 example a step for 1 epoch"
+    )
