@@ -5,7 +5,7 @@ which most follow, and `is_known` says so.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metadata.records import ModelProfile, TargetModules
@@ -37,7 +37,10 @@ class Family:
 
     modules: tuple[tuple[str, Role], ...]
     norm_floats: int  # per hidden unit and norm: 1 for RMSNorm, 2 for LayerNorm
+    norms: int = 2  # per layer, of the hidden width; one more follows the last layer
+    query_key_norm: Literal["none", "head", "whole"] = "none"  # over each head, or all together
     learned_positions: bool = False
+    more_positions: int = 0  # rows of the table of positions beyond the context
 
 
 _LLAMA = Family(
@@ -82,6 +85,7 @@ _OPT = Family(
     ),
     norm_floats=2,
     learned_positions=True,
+    more_positions=2,
 )
 _PHI3 = Family(
     modules=(
@@ -96,12 +100,12 @@ FAMILIES: Mapping[str, Family] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
-    "qwen3": _LLAMA,
+    "qwen3": replace(_LLAMA, query_key_norm="head"),
     "gemma": _LLAMA,
-    "gemma2": _LLAMA,
-    "gemma3_text": _LLAMA,
+    "gemma2": replace(_LLAMA, norms=4),
+    "gemma3_text": replace(_LLAMA, norms=4, query_key_norm="head"),
     "smollm3": _LLAMA,
-    "olmo2": _LLAMA,
+    "olmo2": replace(_LLAMA, query_key_norm="whole"),
     "granite": _LLAMA,
     "phi3": _PHI3,
     "gpt2": _GPT2,
