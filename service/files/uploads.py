@@ -8,14 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartCallbacks, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from metadata.errors import InvalidRequest
+
+if TYPE_CHECKING:  # the library has this name for type checkers only
+    from python_multipart.multipart import MultipartCallbacks
 
 FIELD_BYTES = 64 * 1024  # of a field that is no file
 MAX_PARTS = 32
@@ -102,7 +105,7 @@ class _Form:
         except FormParserError:
             raise _broken("it ends before its last boundary") from None
 
-    def _callbacks(self) -> MultipartCallbacks:
+    def _callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),

@@ -1,0 +1,151 @@
+"""A database, a queue and a whole application, each in a temporary folder."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from metadata.database import open_database
+from metadata.records import (
+    Choice,
+    Configuration,
+    DatasetProfile,
+    Device,
+    Lengths,
+    ModelProfile,
+    OptimizerChoice,
+)
+from service.jobs.attempts import Attempts
+from service.jobs.queue import Queue
+from service.jobs.records import Order
+from service.settings import Settings
+
+LEASE_SECONDS = 60.0
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+LENGTHS = Lengths(mean=20.0, p50=20, p90=30, p99=40, max=50)
+CONFIGURATION = Configuration(
+    method=Choice(name="lora", r=4, lora_alpha=8, lora_dropout=0.0),
+    optimizer=OptimizerChoice(name="adamw", learning_rate=1e-3),
+)
+MODEL = ModelProfile(
+    id="peftwise-tiny",
+    family="llama",
+    parameters=1_000_000,
+    layers=2,
+    hidden_size=64,
+    heads=4,
+    key_value_heads=4,
+    head_size=16,
+    mlp_width=256,
+    vocabulary=1024,
+    context_tokens=512,
+    tied_embeddings=True,
+)
+DATASET = DatasetProfile(
+    name="train.jsonl",
+    group="ab" * 32,
+    sha256="ab" * 32,
+    kind="classification",
+    examples=100,
+    prompt_bytes=LENGTHS,
+    completion_bytes=LENGTHS,
+    distinct_words=50,
+    repeated_word_fraction=0.5,
+    distinct_completions=5,
+    completion_entropy_bits=2.0,
+    duplicate_fraction=0.0,
+    compression_ratio=0.5,
+)
+DEVICE = Device(
+    name="CPU",
+    kind="cpu",
+    memory_bytes=2**34,
+    bf16_tflops=0.1,
+    bandwidth_gb_per_second=20.0,
+    launch_microseconds=5.0,
+)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self, session: Session) -> datetime:
+        return self.now
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class MakeOrder(Protocol):
+    """Make an order for the tiny model; keywords replace its fields."""
+
+    def __call__(self, **fields: Any) -> Order: ...
+
+
+@pytest.fixture
+def make_order() -> MakeOrder:
+    """Return a maker of orders."""
+
+    def make(**fields: Any) -> Order:
+        usual: dict[str, Any] = {
+            "model": MODEL,
+            "dataset": DATASET,
+            "configuration": CONFIGURATION,
+            "chosen_by": "caller",
+            "training_file": "file-1",
+            "labels": {},
+        }
+        return Order(**(usual | fields))
+
+    return make
+
+
+@pytest.fixture
+def device() -> Device:
+    """Return a processor."""
+    return DEVICE
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """Return an empty database, once of each kind."""
+    engine = open_database(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def lease_seconds() -> float:
+    """Return how long a lease of `attempts` lasts."""
+    return LEASE_SECONDS
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock of our own."""
+    return Clock()
+
+
+@pytest.fixture
+def queue(engine: Engine, clock: Clock) -> Queue:
+    """Return an empty queue."""
+    return Queue(engine, clock=clock)
+
+
+@pytest.fixture
+def attempts(engine: Engine, clock: Clock) -> Attempts:
+    """Return the attempts of the same database."""
+    return Attempts(engine, lease_seconds=LEASE_SECONDS, clock=clock)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return settings that start no worker and touch a temporary folder only."""
+    return Settings(data_dir=tmp_path / "data", executor="none")
