@@ -1,1 +1,25 @@
-"""A task and its configurations as numbers."""
+"""A task and configurations on it as numbers: what the surrogates see.
+
+`FEATURES` names the columns of `describe`: those of the task, then those of the configuration.
+Axes: C configurations, F features.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metadata.features.configuration import CONFIGURATION_FEATURES, describe_configurations
+from metadata.features.task import TASK_FEATURES, describe_task
+from metadata.records import Configuration, Task
+
+__all__ = ["FEATURES", "TASK_FEATURES", "describe", "describe_task"]
+
+FEATURES: tuple[str, ...] = (*TASK_FEATURES, *CONFIGURATION_FEATURES)
+
+
+def describe(task: Task, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
+    """Return `FEATURES` of each configuration on a task, X_CF with all values finite."""
+    task_F = describe_task(task)
+    own_CF = describe_configurations(task, configurations)
+    return np.hstack([np.tile(task_F, (len(own_CF), 1)), own_CF])
