@@ -142,9 +142,12 @@ class LocalExecutor:
 
     def _command(self) -> list[str]:
         python = str(self._settings.worker_python)
+        return [python, "-c", _LAUNCH, str(os.getpid()), *self._worker()]
+
+    def _worker(self) -> list[str]:
         adapters = self._settings.data_dir.resolve() / "adapters"
-        worker = ["-m", "training_worker", "attempt", "--server", self._settings.url]
-        return [python, "-c", _LAUNCH, str(os.getpid()), *worker, "--output-dir", str(adapters)]
+        attempt = ["-m", "training_worker", "attempt", "--server", self._settings.url]
+        return [*attempt, "--output-dir", str(adapters)]
 
 
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the one only

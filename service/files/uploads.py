@@ -89,6 +89,7 @@ class _Form:
         self._target = target
         self._file_field = file_field
         self._parts = 0
+        self._is_whole = False
         self._part = _Part()
         self._header = (bytearray(), bytearray())
         self._parser = MultipartParser(boundary, self._callbacks())
@@ -100,10 +101,8 @@ class _Form:
             raise _broken(str(error)) from None
 
     def close(self) -> None:
-        try:
-            self._parser.finalize()
-        except FormParserError:
-            raise _broken("it ends before its last boundary") from None
+        if not self._is_whole:  # the parser itself takes a cut body for a whole one
+            raise _broken("it ends before its last boundary")
 
     def _callbacks(self) -> "MultipartCallbacks":
         return {
@@ -114,6 +113,7 @@ class _Form:
             "on_headers_finished": self._open,
             "on_part_data": self._take,
             "on_part_end": self._finish,
+            "on_end": self._end,
         }
 
     def _begin(self) -> None:
@@ -158,6 +158,9 @@ class _Form:
     def _finish(self) -> None:
         if self._part.label is None:
             self.fields[self._part.name] = _text(bytes(self._part.data))
+
+    def _end(self) -> None:
+        self._is_whole = True
 
 
 def _text(raw: bytes) -> str:

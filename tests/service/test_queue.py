@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from metadata.errors import Conflict, InvalidRequest, NotFound
 from service.jobs.attempts import Attempts
@@ -65,7 +66,7 @@ def test_a_page_of_another_size_is_refused(queue: Queue, limit: int) -> None:
 
 
 def test_an_unknown_job_is_not_found(queue: Queue) -> None:
-    for ask in (queue.get, queue.cancel, queue.events, lambda id: queue.page(after=id)):
+    for ask in (queue.get, queue.cancel, queue.events, lambda job_id: queue.page(after=job_id)):
         with pytest.raises(NotFound, match="No job has the id 'ftjob-x'"):
             ask("ftjob-x")
 
@@ -92,8 +93,6 @@ def test_a_file_is_in_use_until_the_last_of_its_jobs_ends(queue: Queue, make_ord
 
 def test_the_time_comes_from_the_database_and_moves(engine: Engine) -> None:
     with engine.connect() as connection:
-        from sqlalchemy.orm import Session
-
         session = Session(connection)
         first, second = database_time(session), database_time(session)
 
