@@ -26,7 +26,6 @@ from metadata.records import Configuration, DatasetProfile
 from service import serving, terminal, watching, wording
 from service.app import create_app
 from service.client import Client, connect, inside, read_run
-from service.recommender.question import THIS_MACHINE
 from service.recommender.schemas import (
     BaseModelChoice,
     Budget,
@@ -130,7 +129,7 @@ def recommend(
         base_model=BaseModelChoice(id=model, config=_read_json(config)),
         dataset=DatasetChoice(profile=_profile(file)),
         hardware=Hardware(
-            device=THIS_MACHINE if device.lower() == "cpu" else device,
+            device=device,
             count=devices,
             usd_per_hour=usd_per_hour,
         ),
