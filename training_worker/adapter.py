@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import peft
@@ -100,11 +101,18 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def save_adapter(model: Any, configuration: Configuration, folder: Path, *, base: str) -> None:
-    """Write what was trained to a folder, as safetensors; full fine-tuning saves the model."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write what was trained to a new folder, as safetensors; full fine-tuning saves the model.
+
+    The folder appears whole or not at all.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     name = configuration.method.name
     saver = OWN_FORMATS[name].save if name in OWN_FORMATS else _save_peft
-    saver(model, folder, base)
+    with TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
+        whole = Path(partial) / folder.name
+        whole.mkdir()
+        saver(model, whole, base)
+        whole.rename(folder)
 
 
 def load_adapter(model: Any, configuration: Configuration, folder: Path) -> Any:

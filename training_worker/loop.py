@@ -16,13 +16,13 @@ from training_worker.failures import OverMemory, TimedOut, check_finite
 from training_worker.ledger import Ledger
 from training_worker.meter import TensorMeter
 from training_worker.optimizer import CLIP_NORM, build_optimizer, build_schedule
-from training_worker.request import RunRequest
+from training_worker.request import RunRequest, StepTaken
 from training_worker.scoring import target_logits
 
 USUAL_MICRO_BATCH = 8  # examples; where no forecast says how many fit
 
 MicroBatches = list[list[Tokens]]
-OnStep = Callable[[int, int], None]
+OnStep = Callable[[StepTaken], None]
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def train(
         nats, targets = nats + step_nats, targets + step_targets
         ledger.steps, ledger.trained_tokens = number, ledger.trained_tokens + _tokens(step)
         check_finite(step_nats, step=number, split="train")
-        on_step(number, len(plan))
+        on_step(StepTaken(step=number, steps=len(plan), trained_tokens=ledger.trained_tokens))
         if number in stops:
             ledger.note("loss", nats / targets, "train")
             ledger.note("learning_rate", rate, "train")

@@ -45,6 +45,15 @@ class RunRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepTaken:
+    """An optimizer step just taken, of so many, and all tokens trained on up to it."""
+
+    step: int
+    steps: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunResult:
     """How a run ended. A failed one has the curve and the costs up to there, and a reason."""
 

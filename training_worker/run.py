@@ -23,7 +23,7 @@ def run(
     request: RunRequest,
     *,
     on_measurement: Callable[[Measurement, float], None] = lambda measurement, progress: None,
-    on_step: OnStep = lambda step, steps: None,
+    on_step: OnStep = lambda taken: None,
 ) -> RunResult:
     """Train one configuration on one task and score it.
 
@@ -34,7 +34,7 @@ def run(
     Args:
         request: What to train, on what data, within which limits.
         on_measurement: Told each point of the curve and the share of steps done.
-        on_step: Told the optimizer step just taken and the number of all steps.
+        on_step: Told each optimizer step taken.
     """
     ledger = Ledger(report=on_measurement)
     try:

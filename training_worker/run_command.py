@@ -20,6 +20,7 @@ from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.parameters import Parameter, defaults
 from metadata.records import Configuration, Measurement
 from training_worker.model import BASE_MODELS
+from training_worker.request import StepTaken
 from training_worker.run import RunRequest, RunResult, run
 
 
@@ -91,6 +92,10 @@ def _request(options: argparse.Namespace) -> RunRequest:
         ) from error
     if options.evaluations < 1:
         raise InvalidRequest(f"--evaluations must be at least 1, got {options.evaluations}.")
+    if options.output is not None and options.output.exists():
+        raise InvalidRequest(
+            f"--output must be a new folder; {options.output} is there already. Name another."
+        )
     configuration = read_configuration(options.configuration)
     if options.seed is not None:
         configuration = _configuration(configuration.model_dump() | {"seed": options.seed})
@@ -169,8 +174,8 @@ def _run_with_progress(request: RunRequest) -> RunResult:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("loading", total=None)
 
-        def on_step(step: int, steps: int) -> None:
-            progress.update(bar, completed=step, total=steps)
+        def on_step(taken: StepTaken) -> None:
+            progress.update(bar, completed=taken.step, total=taken.steps)
 
         def on_measurement(measurement: Measurement, share: float) -> None:
             del share

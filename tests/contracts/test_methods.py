@@ -146,9 +146,10 @@ def test_a_saved_adapter_says_the_same_when_loaded(
     for _ in range(2):
         take_step(trained, asked)
 
-    save_adapter(trained, asked, tmp_path, base="tiny")
-    loaded = load_adapter(base(family), asked, tmp_path)
+    save_adapter(trained, asked, tmp_path / "adapter", base="tiny")
+    loaded = load_adapter(base(family), asked, tmp_path / "adapter")
 
     assert not torch.allclose(logits(trained), logits(base(family)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logits(loaded), logits(trained))
-    assert {file.suffix for file in tmp_path.iterdir()} <= {".safetensors", ".json", ".md"}
+    suffixes = {file.suffix for file in (tmp_path / "adapter").iterdir()}
+    assert suffixes <= {".safetensors", ".json", ".md"}
