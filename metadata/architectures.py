@@ -6,6 +6,7 @@ which most follow, and `is_known` says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from metadata.records import ModelProfile, TargetModules
@@ -124,11 +125,13 @@ def family_of(model: ModelProfile) -> Family:
     return FAMILIES.get(model.family, _LLAMA)
 
 
+@lru_cache(maxsize=1024)
 def linears(model: ModelProfile) -> tuple[Linear, ...]:
     """Return the linear maps of one decoder layer in forward order."""
     return tuple(_linear(name, role, model) for name, role in family_of(model).modules)
 
 
+@lru_cache(maxsize=4096)
 def targeted(model: ModelProfile, target: TargetModules) -> tuple[Linear, ...]:
     """Return the linear maps of one decoder layer that a target names."""
     return tuple(linear for linear in linears(model) if linear.role in ROLES[target])

@@ -74,6 +74,7 @@ DORA = MethodSpec(
     activation_floats=keep_dora,
     shared_floats=share_input,
     operations=64,
+    weight_passes=9.0,
     rate_factor=1.0,
     rate_source="arXiv:2402.09353 trains with LoRA's settings",
     paper="arXiv:2402.09353",

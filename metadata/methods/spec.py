@@ -30,6 +30,7 @@ class MethodSpec:
         shared_floats: (values, linear) -> those of them that are the linear's input as it is;
             linears of one input share it where the adapter computes in the model's precision.
         operations: Operations a step adds per targeted linear, forward and backward, views too.
+        weight_passes: Times a pass reads or writes all targeted weights in fp32 to rebuild them.
         trains_base: Whether weights of the model itself are trained, in the model's precision.
         rate_factor: Multiple of the width rule's LoRA rate at which the method usually works.
         rate_source: Where that multiple comes from.
@@ -44,6 +45,7 @@ class MethodSpec:
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
     operations: int = 0
+    weight_passes: float = 0.0
     trains_base: bool = False
     rate_factor: float
     rate_source: str

@@ -1,0 +1,227 @@
+"""What a configuration costs on a model: bytes, FLOPs and operations, fixed and per token.
+
+A decoder layer is counted as Hugging Face transformers runs it: what autograd keeps for the
+backward pass, what the kernels read and write. The counts of copies and operations in `LAYERS` and
+in the method table were measured on layers of each family under a dispatch mode;
+`tests/metadata/test_step_costs.py` measures them again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from metadata.architectures import Linear, linears, targeted
+from metadata.methods import METHODS
+from metadata.methods.spec import MethodSpec
+from metadata.optimizers import OPTIMIZERS
+from metadata.records import Configuration, ModelProfile
+
+FP32_BYTES = 4
+PRECISION_BYTES = {"fp32": 4, "bf16": 2}
+# Bytes per weight of a quantised linear: LLM.int8 has a scale per row, NF4 an fp32 one per block
+# of 64 (arXiv:2208.07339, arXiv:2305.14314).
+QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}
+QUANTIZED_OPERATIONS = 8  # to restore one linear's weights, forward and again backward
+SHARES_INPUT = frozenset({"k", "v", "o"})  # k and v read q's input; attention keeps o's anyway
+# Of the positions that are learnt, in fp32: logits, their softmax and its gradient.
+TARGET_LOGITS_COPIES = 3
+LOGITS_TRAFFIC = 4.0  # bytes moved per byte of logits held
+# Passes over all trained weights of the optimizer's step: gradient norm and clipping, then moments
+# and update in torch's multi-tensor form, each kernel reading and writing whole copies.
+UPDATE_PASSES = 24
+UPDATE_OPERATIONS = 60
+CHECKPOINTED_PASSES = 4 / 3  # a forward pass is a third of the work, and is done again
+FIXED_OPERATIONS = 100  # embedding, last norm, logits and loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """What a frozen decoder layer keeps for the backward pass, and what it runs.
+
+    Copies per token of its widths: `fp32_hidden` in fp32 whatever the precision, the others in
+    the model's precision. `traffic` is bytes that its kernels move, matrix products apart, per
+    byte kept. Operations are of forward and backward together, views too.
+    """
+
+    fp32_hidden: float = 2.0
+    hidden: float = 0.0
+    query: float = 4.0
+    mlp: float = 3.0
+    fp32_query_key: float = 0.0
+    traffic: float = 14.0
+    operations: int = 215
+
+
+LLAMA = Layer()
+LAYERS: Mapping[str, Layer] = {
+    "qwen3": Layer(fp32_query_key=1.0, operations=265),
+    "olmo2": Layer(fp32_query_key=1.0, operations=273),
+    "gemma2": Layer(fp32_hidden=4.0, operations=300),
+    "gemma3_text": Layer(fp32_hidden=4.0, fp32_query_key=1.0, operations=327),
+    "phi3": Layer(operations=200),
+    "gpt2": Layer(fp32_hidden=0.0, hidden=2.0, mlp=4.0, traffic=8.0, operations=110),
+    "gpt_neox": Layer(fp32_hidden=0.0, hidden=3.0, mlp=1.0, traffic=8.0, operations=145),
+    "opt": Layer(fp32_hidden=0.0, hidden=2.0, mlp=1.0, traffic=8.0, operations=130),
+}
+
+
+def layer_of(model: ModelProfile) -> Layer:
+    """Return the counts of a model's family, Llama's where it is unknown."""
+    return LAYERS.get(model.family, LLAMA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCosts:
+    """A configuration on a model: what is fixed, and what a token or a pair of tokens adds.
+
+    Pairs are those of tokens that attend to each other. `kept` is held from the forward pass to
+    the backward one, `live` only while one layer is worked on, `traffic` is read and written.
+    """
+
+    weights_bytes: float
+    trainable: int
+    gradient_bytes: float
+    state_bytes: float
+    update_bytes: float
+    kept_per_token: float
+    kept_per_pair: float
+    live_per_token: float
+    live_per_pair: float
+    logits_per_token: float
+    logits_per_target: float
+    flops_per_token: float
+    flops_per_pair: float
+    traffic_per_token: float
+    weight_traffic: float
+    other_weight_traffic: float
+    operations: int
+
+
+def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
+    """Return the costs of one forward and backward pass, and of the optimizer's step after it."""
+    spec = METHODS[configuration.method.name]
+    targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
+    trainable = spec.trainable(configuration.method.values, targets, model)
+    width = PRECISION_BYTES[configuration.precision]
+    trained_width = width if spec.trains_base else FP32_BYTES
+    state_bytes = OPTIMIZERS[configuration.optimizer.name].state_bytes * trained_width / FP32_BYTES
+    passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
+    layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
+    pair_bytes = _pair_bytes(configuration, model, width)
+    logits = model.vocabulary * width
+    return StepCosts(
+        weights_bytes=_weights_bytes(configuration, model)
+        + (0 if spec.trains_base else trainable * FP32_BYTES),
+        trainable=trainable,
+        gradient_bytes=trainable * trained_width,
+        state_bytes=trainable * state_bytes,
+        update_bytes=UPDATE_PASSES * trainable * trained_width,
+        **_held(configuration, model, layer_bytes, pair_bytes),
+        logits_per_token=logits,
+        logits_per_target=model.vocabulary * TARGET_LOGITS_COPIES * FP32_BYTES,
+        flops_per_token=passes * _flops(spec, model, trainable),
+        flops_per_pair=passes * 6 * model.layers * model.heads * model.head_size,
+        traffic_per_token=passes * layer_of(model).traffic * model.layers * layer_bytes,
+        weight_traffic=passes * _weight_traffic(configuration, model),
+        other_weight_traffic=passes * _rebuilt_bytes(spec, model, targets),
+        operations=_operations(configuration, model, len(targets), passes),
+    )
+
+
+def _held(
+    configuration: Configuration, model: ModelProfile, layer_bytes: float, pair_bytes: float
+) -> dict[str, float]:
+    """Return what is kept of all layers and what of one at a time; checkpointed, inputs only."""
+    if not configuration.gradient_checkpointing:
+        return {
+            "kept_per_token": model.layers * layer_bytes,
+            "kept_per_pair": model.layers * pair_bytes,
+            "live_per_token": 0.0,
+            "live_per_pair": 0.0,
+        }
+    inputs = model.layers * model.hidden_size * PRECISION_BYTES[configuration.precision]
+    return {
+        "kept_per_token": inputs,
+        "kept_per_pair": 0.0,
+        "live_per_token": layer_bytes,
+        "live_per_pair": pair_bytes,
+    }
+
+
+def _flops(spec: MethodSpec, model: ModelProfile, trainable: int) -> float:
+    """Return FLOPs per token: 2 a weight forward, 2 backward to its input, 2 to itself."""
+    computed = _linear_weights(model) + model.vocabulary * model.hidden_size
+    if spec.trains_base:
+        return 6 * computed
+    return 4 * computed + 6 * trainable
+
+
+def _operations(
+    configuration: Configuration, model: ModelProfile, targets: int, passes: float
+) -> int:
+    layer = layer_of(model).operations + targets * METHODS[configuration.method.name].operations
+    if configuration.quantization != "none":
+        layer += QUANTIZED_OPERATIONS * len(linears(model))
+    return ceil(passes * model.layers * layer) + FIXED_OPERATIONS
+
+
+def _linear_weights(model: ModelProfile) -> int:
+    return model.layers * sum(linear.d_in * linear.d_out for linear in linears(model))
+
+
+def _weights_bytes(configuration: Configuration, model: ModelProfile) -> float:
+    width = PRECISION_BYTES[configuration.precision]
+    quantized = QUANTIZED_BYTES.get(configuration.quantization, width)
+    weights = _linear_weights(model)
+    return weights * quantized + (model.parameters - weights) * width
+
+
+def _weight_traffic(configuration: Configuration, model: ModelProfile) -> float:
+    """Return the bytes of weights that matrix products read; quantised ones are restored first."""
+    reads = 3 if METHODS[configuration.method.name].trains_base else 2
+    traffic = reads * _weights_bytes(configuration, model)
+    if configuration.quantization != "none":
+        width = PRECISION_BYTES[configuration.precision]
+        traffic += reads * 2 * width * _linear_weights(model)
+    return traffic
+
+
+def _rebuilt_bytes(spec: MethodSpec, model: ModelProfile, targets: tuple[Linear, ...]) -> float:
+    """Return the bytes a method moves to build whole weights anew in each pass."""
+    weights = model.layers * sum(linear.d_in * linear.d_out for linear in targets)
+    return spec.weight_passes * weights * FP32_BYTES
+
+
+def _pair_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
+    """Return what a layer keeps per pair: eager attention holds its weights in two precisions."""
+    return model.heads * (width + FP32_BYTES) if configuration.attention == "eager" else 0.0
+
+
+def _frozen_bytes(model: ModelProfile, width: int) -> float:
+    """Return what a frozen layer keeps per token."""
+    layer = layer_of(model)
+    query = model.heads * model.head_size
+    key = model.key_value_heads * model.head_size
+    return (
+        FP32_BYTES * layer.fp32_hidden * model.hidden_size
+        + FP32_BYTES * layer.fp32_query_key * (query + key)
+        + FP32_BYTES * model.heads  # the log-sum-exp of attention
+        + width * layer.hidden * model.hidden_size
+        + width * (layer.query * query + key)
+        + width * layer.mlp * model.mlp_width
+    )
+
+
+def _method_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
+    """Return bytes that the method keeps in a layer per token, beyond the frozen layer."""
+    spec, values = METHODS[configuration.method.name], configuration.method.values
+    targets = (
+        targeted(model, configuration.target_modules)
+        if spec.uses_target_modules
+        else linears(model)
+    )
+    floats = sum(spec.activation_floats(values, linear) for linear in targets)
+    if spec.trains_base or width == FP32_BYTES:  # no copy in another precision
+        shares = SHARES_INPUT | ({"up"} if any(t.role == "gate" for t in targets) else set())
+        floats -= sum(spec.shared_floats(values, one) for one in targets if one.role in shares)
+    return floats * (width if spec.trains_base else FP32_BYTES)
