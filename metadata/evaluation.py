@@ -1,0 +1,252 @@
+"""How good is it: leave one dataset out, regret at 1 to 16 runs, forecasts held to the truth.
+
+All sizes of a dataset form one fold, and every transform, constant and choice is fitted inside
+it. Candidates of a fold are the core: configurations fixed before any result was seen. Means and
+bootstrap are over datasets, each the mean of its pairs.
+
+Axes: G datasets, Q list lengths, K core configurations, C rows of a pair, B bootstrap draws.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from metadata.players import PLAYERS, Round, available
+from metadata.records import Run
+from metadata.surrogates.choice import COUNTS
+from metadata.surrogates.memory import PEAK_BYTES
+from metadata.surrogates.portfolio import Portfolio
+from metadata.surrogates.quality import Quality, fit
+from metadata.surrogates.residual import Quantity, fit_residual, observations_of
+from metadata.surrogates.scenarios import balance, fill
+from metadata.surrogates.spec import Candidates
+from metadata.surrogates.time import TRAIN_SECONDS
+from metadata.table import Dropped, Floats, Integers, Table, build_table, without_groups
+
+DRAWS = 10_000
+TAIL = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A mean over datasets with its 90 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostScore:
+    """How far forecasts of a cost are from the truth, on datasets left out."""
+
+    median_error: float  # |true / forecast - 1|, median over runs
+    coverage: Spread  # of 90 % intervals, within datasets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All figures of leave-one-dataset-out.
+
+    Attributes:
+        regret: Mean regret of each player by list length.
+        median: Median over datasets, the same way.
+        difference: Ours less the portfolio's by list length.
+        tau: Kendall's rank correlation of forecast and true regret within a pair.
+        coverage: Share of true regrets inside their 90 % interval, within datasets.
+        settings: How often each (trust, locality) was chosen over the folds.
+    """
+
+    datasets: int
+    pairs: int
+    rows: int
+    regret: dict[str, dict[int, float]]
+    median: dict[str, dict[int, float]]
+    difference: dict[int, Spread]
+    tau: Spread
+    coverage: Spread
+    time: CostScore | None
+    memory: CostScore | None
+    settings: dict[str, int]
+    dropped: tuple[Dropped, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON: `tasks`, `regret` by player and k, and all else there is."""
+        return {
+            "tasks": self.datasets,
+            "regret": _by_text(self.regret),
+            "median": _by_text(self.median),
+            "pairs": self.pairs,
+            "rows": self.rows,
+            "difference": {str(count): vars(one) for count, one in self.difference.items()},
+            "kendall_tau": vars(self.tau),
+            "coverage": vars(self.coverage),
+            "time": _cost_json(self.time),
+            "memory": _cost_json(self.memory),
+            "settings": self.settings,
+            "dropped": [vars(one) for one in self.dropped],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What one dataset showed: means over its pairs."""
+
+    regret: dict[str, Floats]
+    tau: float
+    coverage: float
+    setting: str
+
+
+def evaluate(
+    runs: Sequence[Run], *, seed: int = 0, peft_only: bool = False, draws: int = DRAWS
+) -> Evaluation:
+    """Play leave-one-dataset-out.
+
+    Args:
+        runs: Past runs with a core.
+        seed: Of the surrogates and of the bootstrap.
+        peft_only: Leave full fine-tuning out, from the scale of regret too.
+        draws: Bootstrap samples.
+
+    Raises:
+        TooFewRuns: Without a dataset there is nothing left to learn from.
+    """
+    kept = [run for run in runs if not (peft_only and run.configuration.method.name == "full")]
+    table = build_table(kept)
+    folds = [
+        _play(table, int(group), seed=seed) for group in np.unique(table.group_P[table.usable])
+    ]
+    rng = np.random.default_rng(seed)
+    return _summarise(table, folds, rng=rng, draws=draws)
+
+
+def _play(table: Table, group: int, *, seed: int) -> Fold:
+    known = without_groups(table, [group])
+    quality = fit(known, seed)
+    pairs = [int(pair) for pair in table.usable if table.group_P[pair] == group]
+    rounds = [_round(table, pair, quality) for pair in pairs]
+    regret = {
+        name: np.mean([player(game, COUNTS) for game in rounds], axis=0)
+        for name, player in PLAYERS.items()
+    }
+    seen = [_judge(table, pair, quality) for pair in pairs]
+    return Fold(
+        regret=regret,
+        tau=float(np.mean([tau for tau, _ in seen])),
+        coverage=float(np.mean([share for _, share in seen])),
+        setting=f"trust {quality.setting.trust:g}, locality {quality.setting.locality:g}",
+    )
+
+
+def _round(table: Table, pair: int, quality: Quality) -> Round:
+    """Let the players choose among the core configurations that were run on a pair."""
+    columns = np.flatnonzero(available(table.core_regret[pair]))
+    candidates = candidates_of(table, table.core_rows[pair, columns])
+    weight_T = balance(quality.scenarios.group_T)
+    filled_TK = fill(quality.scenarios.regret_TK, weight_T)[:, columns]
+    return Round(
+        task=table.tasks[pair],
+        regret_K=table.core_regret[pair, columns],
+        configurations=candidates.configurations,
+        mean_K=weight_T @ filled_TK,
+        portfolio=Portfolio(scenarios=quality.scenarios).order_of(columns, count=max(COUNTS)),
+        ours=quality.pick(candidates, quality.look(candidates).expected, count=max(COUNTS)),
+    )
+
+
+def candidates_of(table: Table, rows: Integers) -> Candidates:
+    """Return rows of one pair as candidates."""
+    pair = int(table.pair_N[rows[0]])
+    return Candidates(
+        task=table.tasks[pair],
+        configurations=tuple(table.configurations[row] for row in rows),
+        plans=(),
+        keys=tuple(table.keys[table.key_N[row]] for row in rows),
+        X_CF=table.X_NF[rows],
+        reference_CF=table.reference_NF[rows],
+        task_T=table.task_PT[pair],
+    )
+
+
+def _judge(table: Table, pair: int, quality: Quality) -> tuple[float, float]:
+    """Return rank correlation and coverage over all rows of a pair."""
+    rows = np.flatnonzero((table.pair_N == pair) & np.isfinite(table.regret_N))
+    said = quality.forecast(candidates_of(table, rows))
+    true_C = table.regret_N[rows]
+    tau = float(kendalltau(said.expected_C, true_C).statistic)
+    inside_C = (said.low_C <= true_C) & (true_C <= said.high_C)
+    return (tau if np.isfinite(tau) else 0.0), float(inside_C.mean())
+
+
+def _summarise(
+    table: Table, folds: Sequence[Fold], *, rng: np.random.Generator, draws: int
+) -> Evaluation:
+    regret = {name: np.array([fold.regret[name] for fold in folds]) for name in PLAYERS}
+    lead_GQ = regret["ours"] - regret["portfolio"]
+    return Evaluation(
+        datasets=len(folds),
+        pairs=len(table.usable),
+        rows=int(np.isfinite(table.regret_N).sum()),
+        regret={name: _by_count(values.mean(axis=0)) for name, values in regret.items()},
+        median={name: _by_count(np.median(values, axis=0)) for name, values in regret.items()},
+        difference={
+            count: bootstrap(lead_GQ[:, q], rng=rng, draws=draws) for q, count in enumerate(COUNTS)
+        },
+        tau=bootstrap(np.array([fold.tau for fold in folds]), rng=rng, draws=draws),
+        coverage=bootstrap(np.array([fold.coverage for fold in folds]), rng=rng, draws=draws),
+        time=_score_cost(table, TRAIN_SECONDS, rng=rng, draws=draws),
+        memory=_score_cost(table, PEAK_BYTES, rng=rng, draws=draws),
+        settings=dict(Counter(fold.setting for fold in folds).most_common()),
+        dropped=table.dropped,
+    )
+
+
+def bootstrap(value_G: Floats, *, rng: np.random.Generator, draws: int) -> Spread:
+    """Return the mean over datasets with the interval of means of datasets drawn again."""
+    drawn_BG = rng.integers(len(value_G), size=(draws, len(value_G)))
+    low, high = np.quantile(value_G[drawn_BG].mean(axis=1), (TAIL, 1.0 - TAIL))
+    return Spread(mean=float(value_G.mean()), low=float(low), high=float(high))
+
+
+def _score_cost(
+    table: Table, quantity: Quantity, *, rng: np.random.Generator, draws: int
+) -> CostScore | None:
+    """Forecast each dataset's costs from the others'; None where runs do not report them."""
+    seen = observations_of(table, quantity)
+    group_M = np.array(seen.groups)
+    if len(np.unique(group_M)) < 2:
+        return None
+    errors, coverage = [], []
+    for group in np.unique(group_M):
+        held = seen.take(np.flatnonzero(group_M == group))
+        fitted = fit_residual(seen.take(np.flatnonzero(group_M != group)), quantity)
+        said = fitted.predict(held)
+        true_M = held.formula_M * np.exp(held.log_ratio_M)
+        errors.append(np.abs(true_M / said.expected_C - 1.0))
+        coverage.append(float(((said.low_C <= true_M) & (true_M <= said.high_C)).mean()))
+    return CostScore(
+        median_error=float(np.median(np.concatenate(errors))),
+        coverage=bootstrap(np.array(coverage), rng=rng, draws=draws),
+    )
+
+
+def _by_count(value_Q: Floats) -> dict[int, float]:
+    return {count: float(value) for count, value in zip(COUNTS, value_Q, strict=True)}
+
+
+def _by_text(figures: dict[str, dict[int, float]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {str(count): value for count, value in by_count.items()}
+        for name, by_count in figures.items()
+    }
+
+
+def _cost_json(score: CostScore | None) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    return {"median_error": score.median_error, "coverage": vars(score.coverage)}

@@ -1,0 +1,365 @@
+"""Everything learnt from past runs, as one version: what answers questions, and how good it is.
+
+Axes: C candidates, N past runs, P pairs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from metadata import knowledge_files
+from metadata.effects import Effect, effects
+from metadata.evidence import Evidence, weigh_evidence
+from metadata.footprint import Plan, plan
+from metadata.past_runs import PastRun, PastRuns, past_runs_of
+from metadata.records import Configuration, ModelProfile, Run, Task
+from metadata.space import default_configuration
+from metadata.surrogates import SURROGATES
+from metadata.surrogates.choice import COUNTS, HeldOut, hold_out
+from metadata.surrogates.portfolio import Portfolio
+from metadata.surrogates.quality import Quality, fit_with_held_out
+from metadata.surrogates.scenarios import balance, fill
+from metadata.surrogates.spec import State, Surrogate, gather
+from metadata.table import Floats, Table, build_table
+
+__all__ = [
+    "SHIPPED_KNOWLEDGE",
+    "Effect",
+    "Evidence",
+    "Forecast",
+    "Knowledge",
+    "PastRun",
+    "PortfolioEntry",
+    "compare",
+    "fit_knowledge",
+]
+
+SHIPPED_KNOWLEDGE = Path(__file__).parent / "data" / "knowledge"
+PORTFOLIO_LENGTH = 16
+PRESCREENED = 200  # candidates that a list is chosen from, before any is described
+# Mean regret at 1 by which a new version may lose to the old and still be called no worse: far
+# below the standard error of such a mean over a few dozen datasets, which is .03 to .06.
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortfolioEntry:
+    """An entry of the greedy portfolio, as it was run on `model`.
+
+    `mean_regret` is its own over past datasets, `list_regret` that of the best of the list so far.
+    """
+
+    configuration: Configuration
+    model: ModelProfile
+    mean_regret: float
+    list_regret: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What is expected of each candidate, C; `low` and `high` are the ends of 90 % intervals."""
+
+    regret: Floats
+    regret_low: Floats
+    regret_high: Floats
+    beats_default: Floats
+    seconds: Floats
+    seconds_low: Floats
+    seconds_high: Floats
+    bytes: Floats
+    bytes_low: Floats
+    bytes_high: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """One fitted, versioned set of surrogates. It never changes; a refit makes another.
+
+    Attributes:
+        version: Hash of the content: the same runs and seed give the same version.
+        created_from: How many runs, tasks, datasets and models; where the runs come from.
+        portfolio: The greedy portfolio, in the order to try.
+        held_out: `{"datasets": n, "regret": {"ours" | "portfolio": {"1": ..., "16": ...}},
+            "groups": {dataset group: {"ours" | "portfolio": {"1": ..., ...}}}}`: the mean regret
+            of the best so far on datasets left out.
+    """
+
+    version: str
+    created_from: Mapping[str, Any]
+    portfolio: tuple[PortfolioEntry, ...]
+    held_out: Mapping[str, Any]
+    surrogates: Mapping[str, Surrogate]
+    past: PastRuns
+
+    def forecast(
+        self, task: Task, configurations: Sequence[Configuration], plans: Sequence[Plan]
+    ) -> Forecast:
+        """Forecast quality, time and memory of candidates on a task.
+
+        Args:
+            task: What they are to run on.
+            configurations: C configurations that pass `metadata.space.check`.
+            plans: How each would run, from `metadata.footprint.plan`.
+        """
+        default = default_configuration(task)
+        candidates = gather(task, [*configurations, default], [*plans, plan(default, task)])
+        regret = self._quality.forecast(candidates)
+        seconds = self.surrogates["time"].forecast(candidates)
+        peak = self.surrogates["memory"].forecast(candidates)
+        beats_C = self._quality.beats(
+            regret.expected_C,
+            float(regret.expected_C[-1]),
+            float(self._quality.distances.to_known(candidates.task_T).min()),
+        )
+        return Forecast(
+            regret=regret.expected_C[:-1],
+            regret_low=regret.low_C[:-1],
+            regret_high=regret.high_C[:-1],
+            beats_default=beats_C[:-1],
+            seconds=seconds.expected_C[:-1],
+            seconds_low=seconds.low_C[:-1],
+            seconds_high=seconds.high_C[:-1],
+            bytes=peak.expected_C[:-1],
+            bytes_low=peak.low_C[:-1],
+            bytes_high=peak.high_C[:-1],
+        )
+
+    def pick(
+        self,
+        task: Task,
+        configurations: Sequence[Configuration],
+        forecast: Forecast,
+        *,
+        count: int,
+    ) -> list[int]:
+        """Return a list of candidates that is good and different, best first, as row numbers.
+
+        Each entry lowers the expected regret of the best so far the most; `forecast.regret` may
+        hold a price beside the regret. Configurations that were never run need to be better by
+        what is not known of them.
+        """
+        first = np.sort(np.argsort(forecast.regret, kind="stable")[: max(PRESCREENED, count)])
+        candidates = gather(task, [configurations[row] for row in first])
+        picked = self._quality.pick(candidates, forecast.regret[first], count=count)
+        return [int(row) for row in first[picked]]
+
+    def evidence(self, task: Task) -> Evidence:
+        """Say what an answer for a task stands on, and how far the task is from it."""
+        return weigh_evidence(
+            task,
+            self._quality.distances,
+            runs=int(self.created_from["runs"]),
+            tasks=int(self.created_from["tasks"]),
+        )
+
+    def nearest_runs(
+        self, task: Task, configuration: Configuration, *, count: int
+    ) -> list[PastRun]:
+        """Return past runs like a configuration on a task, nearest first."""
+        return self.past.nearest(
+            task, gather(task, []).task_T, configuration, self._quality, count=count
+        )
+
+    def past_winners(self, task: Task, *, count: int) -> list[Configuration]:
+        """Return configurations that won on similar tasks, rates carried over to this model."""
+        return self.past.winners(task, gather(task, []).task_T, self._quality, count=count)
+
+    def effects(self, task: Task, configuration: Configuration) -> list[Effect]:
+        """Return what each choice that differs from the default's adds to the expected regret."""
+        return effects(task, configuration, self._quality)
+
+    def save(self, folder: Path) -> None:
+        """Write this version to a folder, which is made where it is not there."""
+        knowledge_files.write(folder, _pack(self), self.past.runs, version=self.version)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Knowledge":
+        """Read a version from a folder.
+
+        Raises:
+            InvalidRequest: The folder holds none, it is damaged, or of another version of ours.
+        """
+        state, runs, version = knowledge_files.read(folder)
+        return _unpack(state, runs, version=version)
+
+    @cached_property
+    def _quality(self) -> Quality:
+        return cast(Quality, self.surrogates["quality"])
+
+
+def fit_knowledge(runs: Sequence[Run], *, seed: int = 0) -> Knowledge:
+    """Learn from runs; the same runs, in any order, and seed give the same version.
+
+    Runs on a pair where too few configurations were tried to say which is best teach costs, and
+    stand among the evidence, the nearest runs and the winners; quality is learnt from the others.
+
+    Raises:
+        TooFewRuns: A core of configurations was run on fewer than four datasets, or fewer than
+            ten runs report their costs.
+    """
+    table = build_table(runs)
+    quality, rehearsal = fit_with_held_out(table, seed)
+    surrogates: dict[str, Surrogate] = {
+        name: quality if name == "quality" else spec.fit(table, seed)
+        for name, spec in SURROGATES.items()
+    }
+    draft = Knowledge(
+        version="",
+        created_from=_describe_origin(table, seed),
+        portfolio=_portfolio(table, cast(Portfolio, surrogates["portfolio"])),
+        held_out=_held_out(table, hold_out(rehearsal)),
+        surrogates=surrogates,
+        past=past_runs_of(table),
+    )
+    state = _pack(draft)
+    return _unpack(
+        state, draft.past.runs, version=knowledge_files.content_version(state, draft.past.runs)
+    )
+
+
+def compare(old: Knowledge, new: Knowledge) -> bool:
+    """Say whether a new version is not worse than an old one on datasets left out.
+
+    Both played the same protocol on their own table. Its mean regret at 1 over the datasets that
+    both have (all of each where they share none) may lie `TOLERANCE` above the old one's.
+    """
+    shared = sorted(set(old.held_out["groups"]) & set(new.held_out["groups"]))
+    if not shared:
+        return _overall(new) <= _overall(old) + TOLERANCE
+    before, after = (
+        float(np.mean([one.held_out["groups"][group]["ours"]["1"] for group in shared]))
+        for one in (old, new)
+    )
+    return after <= before + TOLERANCE
+
+
+def _overall(known: Knowledge) -> float:
+    return float(known.held_out["regret"]["ours"]["1"])
+
+
+def _describe_origin(table: Table, seed: int) -> dict[str, Any]:
+    sources = sorted({run.origin.source for run in table.runs})
+    return {
+        "runs": len(table.runs),
+        "tasks": len(table.tasks),
+        "datasets": len(table.groups),
+        "models": sorted({task.model.id for task in table.tasks}),
+        "core": len(table.core_keys),
+        "learnt_from_tasks": len(table.usable),
+        "dropped_tasks": len(table.dropped),
+        "sources": {name: sum(run.origin.source == name for run in table.runs) for name in sources},
+        "seed": seed,
+    }
+
+
+def _portfolio(table: Table, portfolio: Portfolio) -> tuple[PortfolioEntry, ...]:
+    scenarios = portfolio.scenarios
+    weight_T = balance(scenarios.group_T)
+    filled_TK = fill(scenarios.regret_TK, weight_T)
+    best_T = np.full(len(filled_TK), np.inf)
+    entries = []
+    for column in portfolio.order(count=PORTFOLIO_LENGTH):
+        best_T = np.minimum(best_T, filled_TK[:, column])
+        run = table.rows[_first_row(table, int(table.core_keys[column]))][0]
+        entries.append(
+            PortfolioEntry(
+                configuration=run.configuration,
+                model=run.task.model,
+                mean_regret=float(weight_T @ filled_TK[:, column]),
+                list_regret=float(weight_T @ best_T),
+            )
+        )
+    return tuple(entries)
+
+
+def _first_row(table: Table, key: int) -> int:
+    return int(np.flatnonzero(table.key_N == key)[0])
+
+
+def _held_out(table: Table, held_out: HeldOut) -> dict[str, Any]:
+    players = {"ours": held_out.ours_GQ, "portfolio": held_out.portfolio_GQ}
+    return {
+        "datasets": len(held_out.groups),
+        "regret": {name: _by_count(values.mean(axis=0)) for name, values in players.items()},
+        "groups": {
+            table.groups[group]: {name: _by_count(values[g]) for name, values in players.items()}
+            for g, group in enumerate(held_out.groups)
+        },
+    }
+
+
+def _by_count(regret_Q: Floats) -> dict[str, float]:
+    return {str(count): float(value) for count, value in zip(COUNTS, regret_Q, strict=True)}
+
+
+def _pack(known: Knowledge) -> knowledge_files.Content:
+    states = {name: surrogate.state() for name, surrogate in known.surrogates.items()}
+    return knowledge_files.Content(
+        values={
+            "created_from": dict(known.created_from),
+            "held_out": dict(known.held_out),
+            "portfolio": [
+                {
+                    **vars(entry),
+                    "configuration": entry.configuration.model_dump(mode="json"),
+                    "model": entry.model.model_dump(mode="json"),
+                }
+                for entry in known.portfolio
+            ],
+            "surrogates": {name: dict(state.values) for name, state in states.items()},
+        },
+        arrays={
+            **{
+                f"{name}.{key}": np.asarray(array)
+                for name, state in states.items()
+                for key, array in state.arrays.items()
+            },
+            **{f"past.{key}": getattr(known.past, key) for key in _PAST_ARRAYS},
+        },
+        texts={name: state.texts for name, state in states.items() if state.texts},
+    )
+
+
+_PAST_ARRAYS = ("pair_N", "score_N", "regret_N", "reference_NF", "task_PT")
+
+
+def _unpack(content: knowledge_files.Content, runs: Sequence[Run], *, version: str) -> Knowledge:
+    values = content.values
+    return Knowledge(
+        version=version,
+        created_from=values["created_from"],
+        portfolio=tuple(
+            PortfolioEntry(
+                configuration=Configuration.model_validate(entry["configuration"]),
+                model=ModelProfile.model_validate(entry["model"]),
+                mean_regret=entry["mean_regret"],
+                list_regret=entry["list_regret"],
+            )
+            for entry in values["portfolio"]
+        ),
+        held_out=values["held_out"],
+        surrogates={
+            name: spec.restore(
+                State(
+                    values=values["surrogates"][name],
+                    arrays=_named(content, name),
+                    texts=content.texts.get(name, ()),
+                )
+            )
+            for name, spec in SURROGATES.items()
+        },
+        past=PastRuns(runs=tuple(runs), **_named(content, "past")),
+    )
+
+
+def _named(content: knowledge_files.Content, owner: str) -> dict[str, Any]:
+    start = f"{owner}."
+    return {
+        name.removeprefix(start): array
+        for name, array in content.arrays.items()
+        if name.startswith(start)
+    }

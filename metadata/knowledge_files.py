@@ -1,0 +1,115 @@
+"""A version of knowledge on disk: JSON, npz, Parquet and LightGBM's own text; never pickle.
+
+knowledge.json     version, where it comes from, how good it is, portfolio, small values
+arrays.npz         numbers
+runs.parquet       past runs to point at, without curves
+models/NAME-00.txt boosted trees
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metadata.errors import InvalidRequest
+from metadata.features import FEATURES, TASK_FEATURES
+from metadata.records import Run
+from metadata.runs_file import read_runs, write_runs
+
+FORMAT = 1
+VERSION_CHARACTERS = 16
+NEXT_STEP = "Make it again with `python -m metadata fit`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """All of a version but its runs."""
+
+    values: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def content_version(content: Content, runs: Sequence[Run]) -> str:
+    """Return a hash of all that a version says, whatever the files around it."""
+    digest = hashlib.sha256(_json(content.values).encode())
+    for name, array in sorted(content.arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    for name, texts in sorted(content.texts.items()):
+        digest.update(f"{name} {len(texts)}".encode() + "".join(texts).encode())
+    for run in runs:
+        digest.update(run.model_dump_json().encode())
+    return digest.hexdigest()[:VERSION_CHARACTERS]
+
+
+def write(folder: Path, content: Content, runs: Sequence[Run], *, version: str) -> None:
+    """Write a version to a folder; what an older one left there goes."""
+    models = folder / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    for path in models.glob("*.txt"):
+        path.unlink()
+    for name, texts in content.texts.items():
+        for number, text in enumerate(texts):
+            (models / f"{name}-{number:02d}.txt").write_text(text)
+    np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **content.arrays)
+    write_runs(folder / "runs.parquet", runs)
+    head = {
+        "format": FORMAT,
+        "version": version,
+        "features": list(FEATURES),
+        "task_features": list(TASK_FEATURES),
+        "order": [run.id for run in runs],
+        **content.values,
+    }
+    (folder / "knowledge.json").write_text(_json(head, indent=1) + "\n")
+
+
+def read(folder: Path) -> tuple[Content, list[Run], str]:
+    """Return what `write` wrote: content, runs in their order, and version.
+
+    Raises:
+        InvalidRequest: There is nothing, it is damaged, or made for other features.
+    """
+    try:
+        head = json.loads((folder / "knowledge.json").read_text())
+        if head.get("format") != FORMAT:
+            raise _refusal(f"its format must be {FORMAT}, got {head.get('format')!r}")
+        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        texts = _read_texts(folder / "models")
+    except FileNotFoundError as error:
+        missing = Path(error.filename or "knowledge.json").name
+        raise _refusal(f"it has no {missing}") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise _refusal(f"it is damaged: {type(error).__name__}") from None
+    if head.pop("features") != list(FEATURES) or head.pop("task_features") != list(TASK_FEATURES):
+        raise _refusal("it was made for other features than this version describes tasks by")
+    by_id = {run.id: run for run in read_runs(folder / "runs.parquet")}
+    order, version, _ = head.pop("order"), head.pop("version"), head.pop("format")
+    content = Content(values=head, arrays=arrays, texts=texts)
+    runs = [by_id[one] for one in order if one in by_id]
+    if content_version(content, runs) != version:
+        raise _refusal("it is damaged: its content does not give its version")
+    return content, runs, version
+
+
+def _read_texts(folder: Path) -> dict[str, tuple[str, ...]]:
+    texts: dict[str, tuple[str, ...]] = {}
+    for path in sorted(folder.glob("*.txt")):
+        name = path.stem.rpartition("-")[0]
+        texts[name] = (*texts.get(name, ()), path.read_text())
+    return texts
+
+
+def _refusal(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"This folder holds no usable knowledge: {reason}. {NEXT_STEP}")
+
+
+def _json(value: object, *, indent: int | None = None) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False, indent=indent)

@@ -1,0 +1,152 @@
+"""Bags of boosted trees over datasets: how good a configuration is, and what a task changes.
+
+Each bag leaves a fifth of the datasets out; every dataset is left out of `REPEATS` bags, so that
+forecasts of data not seen come without another fit. A bag holds two models: `average` knows the
+configuration alone, `shift` knows the task too and learns what the average does not explain.
+
+Axes: N rows, F features, B bags, K core configurations.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from metadata.surrogates.scenarios import balance
+from metadata.table import Booleans, Floats, Integers, Table
+
+REPEATS = 3
+FOLDS = 5
+AVERAGE_TREES = 40
+SHIFT_TREES = 60
+# Small trees that average over many rows: regrets are noisy, and datasets are few.
+PARAMETERS = {
+    "objective": "regression",
+    "learning_rate": 0.08,
+    "num_leaves": 8,
+    "min_data_in_leaf": 10,
+    "feature_fraction": 0.5,
+    "lambda_l2": 5.0,
+    "max_bin": 63,
+    "num_threads": 1,  # predictions of a few hundred rows lose by threads, and services share
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """Rows to learn regret from."""
+
+    X_NF: Floats
+    reference_NF: Floats
+    regret_N: Floats
+    group_N: Integers
+    pair_N: Integers
+    key_N: Integers
+    core_N: Booleans
+
+    def take(self, rows: Booleans | Integers) -> "Lessons":
+        """Return some of the rows."""
+        return Lessons(**{name: value[rows] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bag:
+    """Two models, and the datasets they never saw."""
+
+    average: lightgbm.Booster
+    shift: lightgbm.Booster
+    left_out: tuple[int, ...]
+
+
+def lessons_of(table: Table) -> Lessons:
+    """Return the rows of a table whose regret is defined."""
+    rows = np.flatnonzero(np.isfinite(table.regret_N))
+    return Lessons(
+        X_NF=table.X_NF,
+        reference_NF=table.reference_NF,
+        regret_N=table.regret_N,
+        group_N=table.row_groups,
+        pair_N=table.pair_N,
+        key_N=table.key_N,
+        core_N=np.isin(table.key_N, table.core_keys),
+    ).take(rows)
+
+
+def fit_bags(lessons: Lessons, *, seed: int) -> tuple[Bag, ...]:
+    """Fit all bags; the same lessons and seed give the same bags, bit for bit."""
+    return tuple(
+        _fit_bag(lessons, left_out, seed=seed * 1000 + number)
+        for number, left_out in enumerate(_left_out(np.unique(lessons.group_N), seed=seed))
+    )
+
+
+def _left_out(groups: Integers, *, seed: int) -> Iterator[Integers]:
+    rng = np.random.default_rng(seed)
+    for _ in range(REPEATS):
+        shuffled = rng.permutation(groups)
+        yield from (part for part in np.array_split(shuffled, FOLDS) if len(part))
+
+
+def _fit_bag(lessons: Lessons, left_out: Integers, *, seed: int) -> Bag:
+    seen = lessons.take(~np.isin(lessons.group_N, left_out))
+    weight_N = row_weights(seen.group_N)
+    average = boost(seen.reference_NF, seen.regret_N, weight_N, trees=AVERAGE_TREES, seed=seed)
+    known_N = np.where(seen.core_N, _core_means(seen), predict(average, seen.reference_NF))
+    shift = boost(seen.X_NF, seen.regret_N - known_N, weight_N, trees=SHIFT_TREES, seed=seed)
+    return Bag(average=average, shift=shift, left_out=tuple(int(one) for one in left_out))
+
+
+def row_weights(group_N: Integers) -> Floats:
+    """Weigh rows so that a dataset with more of them than usual counts no more than usual."""
+    _, member_N, count_G = np.unique(group_N, return_inverse=True, return_counts=True)
+    weight_G = np.minimum(1.0, np.median(count_G) / count_G)
+    weight_N: Floats = weight_G[member_N]
+    return weight_N
+
+
+def _core_means(lessons: Lessons) -> Floats:
+    """Return the mean regret of each row's configuration, datasets weighing alike."""
+    weight_N = balance(lessons.group_N)
+    sums_K = np.bincount(lessons.key_N, weights=weight_N * lessons.regret_N)
+    weights_K = np.bincount(lessons.key_N, weights=weight_N)
+    means: Floats = sums_K[lessons.key_N] / weights_K[lessons.key_N]
+    return means
+
+
+def boost(
+    X_NF: Floats, target_N: Floats, weight_N: Floats, *, trees: int, seed: int
+) -> lightgbm.Booster:
+    """Fit boosted trees, as they come back from their own text."""
+    data = lightgbm.Dataset(X_NF, label=target_N, weight=weight_N)
+    booster = lightgbm.train({**PARAMETERS, "seed": seed}, data, num_boost_round=trees)
+    return lightgbm.Booster(model_str=booster.model_to_string())
+
+
+def predict(booster: lightgbm.Booster, X_NF: Floats) -> Floats:
+    """Return the forecasts of one model, N."""
+    forecast = booster.predict(X_NF, num_threads=1)
+    return np.asarray(forecast, dtype=np.float64)
+
+
+def mean_of(models: Sequence[lightgbm.Booster], X_CF: Floats) -> Floats:
+    """Return the mean forecast of several models, C."""
+    mean_C: Floats = np.mean([predict(model, X_CF) for model in models], axis=0)
+    return mean_C
+
+
+def unseen(bags: Sequence[Bag], lessons: Lessons) -> tuple[Floats, Floats]:
+    """Return (average_N, shift_N) by the bags that never saw the row's dataset."""
+    sums_2N: NDArray[np.float64] = np.zeros((2, len(lessons.regret_N)))
+    counts_N = np.zeros(len(lessons.regret_N))
+    for bag in bags:
+        rows = np.flatnonzero(np.isin(lessons.group_N, bag.left_out))
+        sums_2N[0, rows] += predict(bag.average, lessons.reference_NF[rows])
+        sums_2N[1, rows] += predict(bag.shift, lessons.X_NF[rows])
+        counts_N[rows] += 1
+    average_N, shift_N = sums_2N / counts_N
+    return average_N, shift_N

@@ -1,0 +1,148 @@
+"""The greedy portfolio: what worked best on average over past tasks, whatever the task.
+
+It is the baseline to beat, and what every other list falls back to.
+
+Axes: T past pairs, K core configurations, C candidates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metadata.errors import TooFewRuns
+from metadata.surrogates.scenarios import balance, fill, greedy
+from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec
+from metadata.table import Floats, Integers, Table
+
+MINIMUM_DATASETS = 4  # with fewer, what is left after leaving one out says nothing
+TAIL = 0.05  # each end of a 90 % interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenarios:
+    """The regrets of the core over past pairs, and where those pairs lie.
+
+    Attributes:
+        keys: Relative keys of the core, K.
+        regret_TK: Regret, NaN where a configuration was not run.
+        group_T: The fold of each pair.
+        task_TT: Task features of each pair.
+    """
+
+    keys: tuple[str, ...]
+    regret_TK: Floats
+    group_T: Integers
+    task_TT: Floats
+
+    def without(self, groups: Integers) -> "Scenarios":
+        """Return the scenarios of other datasets."""
+        kept_T = ~np.isin(self.group_T, groups)
+        return Scenarios(
+            keys=self.keys,
+            regret_TK=self.regret_TK[kept_T],
+            group_T=self.group_T[kept_T],
+            task_TT=self.task_TT[kept_T],
+        )
+
+
+def scenarios_of(table: Table) -> Scenarios:
+    """Return the core's regrets of a table, in the pairs where regret is defined.
+
+    Raises:
+        TooFewRuns: Fewer than four datasets have a core to compare.
+    """
+    pairs = table.usable
+    groups = np.unique(table.group_P[pairs])
+    if len(groups) < MINIMUM_DATASETS:
+        raise TooFewRuns(
+            f"Learning needs a core of configurations run on at least {MINIMUM_DATASETS} "
+            f"datasets that tell them apart, got {len(groups)} ({len(table.dropped)} pairs were "
+            "dropped). Run `python -m training_worker campaign` on more datasets, or import runs."
+        )
+    return Scenarios(
+        keys=tuple(table.keys[key] for key in table.core_keys),
+        regret_TK=table.core_regret[pairs],
+        group_T=table.group_P[pairs],
+        task_TT=table.task_PT[pairs],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portfolio:
+    """Mean regret of each core configuration; of others, that of the core as a whole."""
+
+    scenarios: Scenarios
+
+    def order(self, *, count: int) -> Integers:
+        """Return the portfolio, columns of the core in the order to try them."""
+        weight_T = balance(self.scenarios.group_T)
+        return greedy(fill(self.scenarios.regret_TK, weight_T), weight_T, count=count)
+
+    def order_of(self, columns: Integers, *, count: int) -> Integers:
+        """Return the portfolio of some columns of the core, as places among them."""
+        weight_T = balance(self.scenarios.group_T)
+        return greedy(fill(self.scenarios.regret_TK, weight_T)[:, columns], weight_T, count=count)
+
+    def forecast(self, candidates: Candidates) -> Prediction:
+        """Forecast regret by what each candidate did on average."""
+        regret_TK, weight_T = self.scenarios.regret_TK, balance(self.scenarios.group_T)
+        filled_TK = fill(regret_TK, weight_T)
+        sides = {
+            key: (weight_T @ filled_TK[:, k], *_ends(regret_TK[:, k]))
+            for k, key in enumerate(self.scenarios.keys)
+        }
+        other = (float(weight_T @ filled_TK.mean(axis=1)), *_ends(regret_TK))
+        expected_C, low_C, high_C = np.array([sides.get(key, other) for key in candidates.keys]).T
+        return Prediction(expected_C=expected_C, low_C=low_C, high_C=high_C)
+
+    def state(self) -> State:
+        """Return the scenarios."""
+        return scenarios_state(self.scenarios)
+
+
+def _ends(regret: Floats) -> tuple[float, float]:
+    low, high = np.nanquantile(regret, (TAIL, 1.0 - TAIL))
+    return float(low), float(high)
+
+
+def scenarios_state(scenarios: Scenarios) -> State:
+    """Return scenarios as data."""
+    return State(
+        values={"keys": list(scenarios.keys)},
+        arrays={
+            "regret_TK": scenarios.regret_TK,
+            "group_T": scenarios.group_T,
+            "task_TT": scenarios.task_TT,
+        },
+    )
+
+
+def restore_scenarios(state: State) -> Scenarios:
+    """Return the scenarios of a state."""
+    return Scenarios(
+        keys=tuple(state.values["keys"]),
+        regret_TK=state.arrays["regret_TK"],
+        group_T=state.arrays["group_T"],
+        task_TT=state.arrays["task_TT"],
+    )
+
+
+def fit(table: Table, seed: int) -> Portfolio:
+    """Take the scenarios of a table; there is nothing random in it."""
+    del seed
+    return Portfolio(scenarios=scenarios_of(table))
+
+
+def restore(state: State) -> Portfolio:
+    """Return the portfolio that a state was taken from."""
+    return Portfolio(scenarios=restore_scenarios(state))
+
+
+SPEC = SurrogateSpec(
+    name="portfolio",
+    title="greedy portfolio",
+    predicts="regret",
+    fit=fit,
+    restore=restore,
+    paper="Xu, Hoos, Leyton-Brown (AAAI 2010)",
+)

@@ -1,0 +1,127 @@
+"""Lists of configurations from past pairs taken as scenarios of what a new pair may be like.
+
+The greedy portfolio weighs all datasets alike. A learnt list starts from the same scenarios,
+weighs them by their likeness to the new task (`locality`) and moves each candidate by what a
+model expects of it here rather than on average (`trust`). With both 0 it *is* the portfolio.
+
+Axes: T past pairs (scenarios), C candidates, G datasets, S settings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metadata.table import Booleans, Floats, Integers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How far a list may leave the portfolio."""
+
+    trust: float  # share of the model's shift that is believed
+    locality: float  # of weights exp(-locality * squared distance), in usual distances
+
+
+# Simplest first: the portfolio, then ever further from it.
+SETTINGS = tuple(
+    sorted(
+        (
+            Setting(trust=trust, locality=locality)
+            for trust in (0.0, 0.25, 0.5, 0.75, 1.0)
+            for locality in (0.0, 0.25, 1.0)
+        ),
+        key=lambda one: (one.trust + one.locality / 2, one.trust),
+    )
+)
+PORTFOLIO = SETTINGS[0]
+
+
+def balance(group_T: Integers) -> Floats:
+    """Return weights that sum to 1 and give each dataset the same share."""
+    _, member_T, count_G = np.unique(group_T, return_inverse=True, return_counts=True)
+    weight_T: Floats = 1.0 / (len(count_G) * count_G[member_T])
+    return weight_T
+
+
+def weigh(group_T: Integers, distance_T: Floats, *, locality: float) -> Floats:
+    """Return weights that sum to 1; nearer pairs weigh more, by `locality`."""
+    near_T = np.exp(-locality * (distance_T**2 - distance_T.min() ** 2))
+    weight_T = balance(group_T) * near_T
+    total: Floats = weight_T / weight_T.sum()
+    return total
+
+
+def fill(regret_TC: Floats, weight_T: Floats) -> Floats:
+    """Return scenarios without gaps: what was not run gets its candidate's mean."""
+    known_TC = np.isfinite(regret_TC)
+    shares_TC = weight_T[:, None] * known_TC
+    sums_C = (shares_TC * np.where(known_TC, regret_TC, 0.0)).sum(axis=0)
+    mean_C = sums_C / np.maximum(shares_TC.sum(axis=0), 1e-12)
+    return np.where(known_TC, regret_TC, mean_C)
+
+
+def greedy(
+    scenario_TC: Floats, weight_T: Floats, *, count: int, allowed_C: Booleans | None = None
+) -> Integers:
+    """Return a list whose best so far has the least expected regret after each entry.
+
+    Args:
+        scenario_TC: Regret of each candidate in each scenario, without gaps.
+        weight_T: Weight of each scenario, summing to 1.
+        count: Entries at most; all allowed candidates where there are fewer.
+        allowed_C: Candidates that may be picked, all where not given.
+
+    Returns:
+        Columns, in the order picked. Ties go to the lower mean, then to the lower column.
+
+    Paper: Xu, Hoos, Leyton-Brown, Hydra (AAAI 2010); Feurer et al., Auto-sklearn 2.0 (2022).
+    """
+    open_C = np.ones(scenario_TC.shape[1], dtype=bool) if allowed_C is None else allowed_C.copy()
+    mean_C = weight_T @ scenario_TC
+    best_T = np.full(len(scenario_TC), np.inf)
+    order: list[int] = []
+    while len(order) < count and open_C.any():
+        gained_C = weight_T @ np.minimum(best_T[:, None], scenario_TC)
+        cost_C = np.where(open_C, np.round(gained_C, 12), np.inf)
+        tied_C = cost_C == cost_C.min()
+        pick = int(np.argmin(np.where(tied_C, mean_C, np.inf)))
+        best_T = np.minimum(best_T, scenario_TC[:, pick])
+        open_C[pick] = False
+        order.append(pick)
+    return np.array(order, dtype=np.int64)
+
+
+def best_so_far(regret_C: Floats, order: Sequence[int] | Integers, counts: Sequence[int]) -> Floats:
+    """Return the least regret among the first k of a list, for each k of `counts`."""
+    best = np.minimum.accumulate(regret_C[np.asarray(order, dtype=np.int64)])
+    return np.array([best[min(count, len(best)) - 1] for count in counts])
+
+
+def group_means(value_TQ: Floats, group_T: Integers) -> Floats:
+    """Return means over the pairs of each dataset, datasets in order."""
+    groups = np.unique(group_T)
+    return np.array([value_TQ[group_T == group].mean(axis=0) for group in groups])
+
+
+def choose(loss_SG: Floats) -> int:
+    """Return the simplest setting within one standard error of the best.
+
+    Settings come simplest first. The standard error is that of the paired difference to the best
+    over datasets, so that a gain which a few datasets carry does not count.
+
+    Paper: Breiman et al. (1984), Classification and Regression Trees, the one-SE rule.
+    """
+    best = int(np.argmin(loss_SG.mean(axis=1)))
+    difference_SG = loss_SG - loss_SG[best]
+    error_S = difference_SG.std(axis=1, ddof=1) / np.sqrt(loss_SG.shape[1])
+    within_S = difference_SG.mean(axis=1) <= error_S
+    return int(np.flatnonzero(within_S)[0])
+
+
+def squares(a_AF: Floats, b_BF: Floats) -> Floats:
+    """Return mean squared differences over features, A x B."""
+    inner_AB = a_AF @ b_BF.T
+    squares_AB = (a_AF**2).sum(axis=1)[:, None] + (b_BF**2).sum(axis=1) - 2.0 * inner_AB
+    mean_AB: Floats = np.maximum(squares_AB, 0.0) / a_AF.shape[1]
+    return mean_AB
