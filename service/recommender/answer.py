@@ -2,12 +2,23 @@
 
 from datetime import datetime
 
-from metadata.features.model import find_model
 from metadata.knowledge import Knowledge
+from metadata.records import DatasetProfile, Device, ModelProfile, Task
 from service.recommender.explain import explain
-from service.recommender.question import FindModel, FindProfile, build_question, no_files
+from service.recommender.question import (
+    FindModel,
+    FindProfile,
+    Question,
+    build_question,
+    find_public_model,
+    no_files,
+)
 from service.recommender.recommend import recommend
-from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
+from service.recommender.schemas import (
+    RecommendationAnswer,
+    RecommendationRequest,
+    RecommendedConfiguration,
+)
 
 
 def answer(
@@ -16,7 +27,7 @@ def answer(
     *,
     now: datetime,
     find_profile: FindProfile = no_files,
-    known_model: FindModel = find_model,
+    known_model: FindModel = find_public_model,
 ) -> RecommendationAnswer:
     """Answer how to fine-tune a model on data with a device and a budget.
 
@@ -29,8 +40,8 @@ def answer(
         now: When the answer is made, with a time zone.
         find_profile: Profile of an uploaded file by its id; without it `dataset.file_id` is
             refused.
-        known_model: Profile of a model by its id; `listed_models(settings.models)` knows the
-            server's own folders too.
+        known_model: Profile of a model by its id; `Models.find` knows the server's own folders
+            too.
 
     Raises:
         InvalidRequest: Something asked for cannot be answered; `param` names the field. Its kinds:
@@ -38,5 +49,26 @@ def answer(
         NotFound: There is no file by that id.
     """
     question = build_question(request, find_profile=find_profile, known_model=known_model)
+    return answer_question(question, known, now=now)
+
+
+def answer_question(question: Question, known: Knowledge, *, now: datetime) -> RecommendationAnswer:
+    """Answer a question whose model, data and device are known already.
+
+    Raises:
+        NothingFits: No configuration is within memory and budget; says what would be.
+    """
     recommendation = recommend(question, known, rng=question.rng(known.version))
     return explain(recommendation, known, now=now)
+
+
+def choose_configuration(
+    model: ModelProfile, dataset: DatasetProfile, device: Device, known: Knowledge, *, now: datetime
+) -> RecommendedConfiguration:
+    """Return the best configuration for a job that leaves the choice to us, with its forecasts.
+
+    Raises:
+        NothingFits: No configuration fits the device.
+    """
+    task = Task(model=model, dataset=dataset, device=device)
+    return answer_question(Question(task=task, count=1), known, now=now).configurations[0]

@@ -2,13 +2,12 @@
 
 from datetime import datetime
 
-from metadata.knowledge import Evidence, Knowledge
+from metadata.knowledge import Forecast, Knowledge, PastRun
 from metadata.records import Task
-from service.recommender.ranking import take
+from service.recommender.fitting import Planned
 from service.recommender.recommend import Recommendation
 from service.recommender.schemas import (
     Effect,
-    EvidenceSummary,
     Interval,
     NearRun,
     Quality,
@@ -16,6 +15,7 @@ from service.recommender.schemas import (
     RecommendedConfiguration,
     Why,
 )
+from service.recommender.summary import summarise
 
 NEAREST_RUNS = 3
 DEFAULT_ROW = 0
@@ -34,7 +34,7 @@ def explain(
             for rank, row in enumerate(recommendation.order, start=1)
         ],
         default=_describe_row(recommendation, DEFAULT_ROW, known, rank=0),
-        evidence=_summarise(known, question.task),
+        evidence=summarise(known, question.task),
         excluded=recommendation.excluded,
         knowledge_version=known.version,
     )
@@ -78,4 +78,27 @@ def _interval(forecast: Forecast, name: str, row: int) -> Interval:
         expected=float(getattr(forecast, name)[row]),
         low=float(getattr(forecast, f"{name}_low")[row]),
         high=float(getattr(forecast, f"{name}_high")[row]),
+    )
+
+
+def _why(candidate: Planned, task: Task, known: Knowledge) -> Why:
+    near = known.nearest_runs(task, candidate.configuration, count=NEAREST_RUNS)
+    return Why(
+        source=candidate.source,
+        nearest_runs=[_near_run(one) for one in near],
+        effects=[
+            Effect(choice=one.choice, value=one.value, regret_change=one.regret_change)
+            for one in known.effects(task, candidate.configuration)
+        ],
+    )
+
+
+def _near_run(one: PastRun) -> NearRun:
+    return NearRun(
+        run_id=one.run.id,
+        dataset=one.run.task.dataset.name,
+        model=one.run.task.model.id,
+        score=one.run.score,
+        regret=one.regret,
+        distance=one.distance,
     )

@@ -3,6 +3,7 @@
 Axes: C candidates. A candidate fits where the *upper* end of its forecast is within each limit.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,16 @@ import numpy as np
 from metadata.errors import NothingFits
 from metadata.footprint import Plan, plan
 from metadata.knowledge import Forecast
-from metadata.records import Configuration, Task
-from service.recommender.candidates import Candidate, Source
+from metadata.records import Configuration
+from metadata.table import Booleans, Floats
+from service.recommender.candidates import Candidate
 from service.recommender.question import GIB, Question
-from service.recommender.schemas import Exclusion
+from service.recommender.schemas import Exclusion, Source
 
-MEMORY_HEADROOM = 0.95  # of the device: the rest is for its driver and for fragments
+MEMORY_SHARE = 0.8  # of what is there: the upper forecast is to fit too, not the expected alone
+TIME_SHARE = 0.6  # of what is there, for the same reason
+FEWEST_EPOCHS = 0.1  # below, a run has seen too little of the data to be any use
+FRESH = ("sample", "neighbour")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +33,24 @@ class Planned:
 
 
 def make_fit(candidates: list[Candidate], question: Question) -> list[Planned]:
-    """Return each candidate with its plan, checkpointed only where it fits no other way."""
-    return [_make_one_fit(candidate, question) for candidate in candidates]
+    """Return each candidate with its plan, checkpointed only where it fits no other way.
+
+    What evidence or a rule speaks for and would take too long comes in a shorter version too.
+    """
+    planned = [_make_one_fit(c.configuration, c.source, question) for c in candidates]
+    return [*planned, *_shorter(planned, question)]
 
 
-def _make_one_fit(candidate: Candidate, question: Question) -> Planned:
-    planned = _plan(candidate.configuration, candidate.source, question)
+def _make_one_fit(configuration: Configuration, source: Source, question: Question) -> Planned:
+    planned = _plan(configuration, source, question)
     if planned.plan.fits:
         return planned
-    checkpointed = candidate.configuration.model_copy(update={"gradient_checkpointing": True})
-    return _plan(checkpointed, candidate.source, question)
+    checkpointed = configuration.model_copy(update={"gradient_checkpointing": True})
+    return _plan(checkpointed, source, question)
 
 
 def _plan(configuration: Configuration, source: Source, question: Question) -> Planned:
-    memory_bytes = int(MEMORY_HEADROOM * question.memory_bytes)
+    memory_bytes = int(MEMORY_SHARE * question.memory_bytes)
     return Planned(
         configuration=configuration,
         source=source,
@@ -49,46 +58,55 @@ def _plan(configuration: Configuration, source: Source, question: Question) -> P
     )
 
 
+def _shorter(candidates: list[Planned], question: Question) -> Iterator[Planned]:
+    if question.train_seconds is None:
+        return
+    aim = TIME_SHARE * question.train_seconds
+    for candidate in candidates:
+        seconds = candidate.plan.train_seconds
+        epochs = candidate.configuration.epochs * aim / seconds
+        if candidate.source in FRESH or seconds <= aim or epochs < FEWEST_EPOCHS:
+            continue
+        shorter = candidate.configuration.model_copy(update={"epochs": float(f"{epochs:.2g}")})
+        yield _make_one_fit(shorter, "neighbour", question)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limit:
     """One limit of the question: what each candidate needs of it, and what is there."""
 
     rule: str
-    need_C: np.ndarray
+    need_C: Floats
     available: float
     unit: str
     next_step: str
 
     @property
-    def within_C(self) -> np.ndarray:
+    def is_within(self) -> Booleans:
         """Say which candidates stay within the limit."""
         return self.need_C <= self.available
 
 
 def stay_within(
     question: Question, candidates: list[Planned], forecast: Forecast
-) -> tuple[np.ndarray, list[Exclusion]]:
+) -> tuple[Booleans, list[Exclusion]]:
     """Return which candidates are within memory and budget, and why the others are not.
 
     Raises:
         NothingFits: None is; the message says the smallest need.
     """
-    wanted_C = np.array([_is_asked_for(c, question) for c in candidates])
+    wanted_C = np.array([question.allows(c.configuration) for c in candidates])
     limits = _limits(question, candidates, forecast)
     within_C = wanted_C.copy()
     excluded = []
     for limit in limits:
-        leaving_C = within_C & ~limit.within_C
+        leaving_C = within_C & ~limit.is_within
         if leaving_C.any():
             excluded.append(_exclusion(limit, leaving_C))
-        within_C &= limit.within_C
+        within_C &= limit.is_within
     if not within_C.any():
         raise _nothing_fits(limits, wanted_C)
     return within_C, excluded
-
-
-def _is_asked_for(candidate: Planned, question: Question) -> bool:
-    return question.methods is None or candidate.configuration.method.name in question.methods
 
 
 def _limits(question: Question, candidates: list[Planned], forecast: Forecast) -> list[Limit]:
@@ -131,7 +149,7 @@ def _money(budget: float, usd_per_second: float, forecast: Forecast) -> Limit:
     )
 
 
-def _exclusion(limit: Limit, leaving_C: np.ndarray) -> Exclusion:
+def _exclusion(limit: Limit, leaving_C: Booleans) -> Exclusion:
     least = limit.need_C[leaving_C].min()
     return Exclusion(
         rule=limit.rule,
@@ -140,13 +158,13 @@ def _exclusion(limit: Limit, leaving_C: np.ndarray) -> Exclusion:
     )
 
 
-def _nothing_fits(limits: list[Limit], wanted_C: np.ndarray) -> NothingFits:
+def _nothing_fits(limits: list[Limit], wanted_C: Booleans) -> NothingFits:
     """Name the candidate nearest to all limits: what would have to be there for it."""
     overrun_C = np.max([limit.need_C / limit.available for limit in limits], axis=0)
     nearest = int(np.where(wanted_C, overrun_C, np.inf).argmin())
     needs = " and ".join(f"{limit.need_C[nearest]:.3g} {limit.unit}" for limit in limits)
     have = " and ".join(f"{limit.available:.3g} {limit.unit}" for limit in limits)
-    steps = " ".join(limit.next_step for limit in limits if not limit.within_C[nearest])
+    steps = " ".join(limit.next_step for limit in limits if not limit.is_within[nearest])
     return NothingFits(
         f"No configuration fits {have}: the smallest of {int(wanted_C.sum())} needs {needs} "
         f"(upper ends of the forecasts). {steps}"

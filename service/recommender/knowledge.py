@@ -6,26 +6,40 @@
 A reader takes `store.current` once and keeps that object: a swap never changes it under its hands.
 """
 
+import logging
 import os
 import shutil
+import subprocess
 import tempfile
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
-from metadata.errors import NotFound
+from metadata.errors import NotFound, PeftwiseError
 from metadata.knowledge import SHIPPED_KNOWLEDGE, Knowledge
+from service.recommender.schemas import HeldOut, KnowledgeVersion
+
+log = logging.getLogger(__name__)
 
 POINTER = "current"
+STOP_SECONDS = 5.0
 
 
 class KnowledgeStore:
-    """Versions of knowledge on disk, one of them live."""
+    """Versions of knowledge on disk, one of them live.
+
+    Attributes:
+        refitting: Held by the one refit that may run at a time.
+    """
 
     def __init__(self, folder: Path, *, shipped: Path = SHIPPED_KNOWLEDGE) -> None:
-        """Load the live version; the shipped one where the folder has none."""
+        """Load the live version, the shipped one where the folder names none."""
+        self.refitting = Lock()
         self._folder = folder
-        self._shipped = shipped
-        self._write = threading.Lock()
+        self._shipped = Knowledge.load(shipped)
+        self._swapping = Lock()
+        self._process: subprocess.Popen[str] | None = None
         self._current = self._load_current()
 
     @property
@@ -33,12 +47,32 @@ class KnowledgeStore:
         """Return the knowledge that answers now; it never changes once given."""
         return self._current
 
-    def versions(self) -> list[Knowledge]:
+    def versions(self) -> list[KnowledgeVersion]:
         """Return every version that can be activated, by name; the shipped one always."""
-        folders = {path.name: path for path in self._saved()}
-        shipped = Knowledge.load(self._shipped)
-        found = {name: Knowledge.load(path) for name, path in folders.items()}
-        return [known for _, known in sorted({shipped.version: shipped, **found}.items())]
+        known = {one.version: one for one in (self._shipped, self._current)}
+        for path in self._saved():
+            loaded = None if path.name in known else _load_whole(path)
+            if loaded is not None:
+                known[loaded.version] = loaded
+        return [self.describe(one) for _, one in sorted(known.items())]
+
+    def describe(self, known: Knowledge) -> KnowledgeVersion:
+        """Say what a version was learnt from and how good it is."""
+        origin, held_out = known.created_from, known.held_out
+        return KnowledgeVersion(
+            version=known.version,
+            is_current=known.version == self._current.version,
+            is_shipped=known.version == self._shipped.version,
+            runs=origin["runs"],
+            tasks=origin["tasks"],
+            datasets=origin["datasets"],
+            models=list(origin["models"]),
+            held_out=HeldOut(
+                datasets=held_out["datasets"],
+                ours=held_out["regret"]["ours"],
+                portfolio=held_out["regret"]["portfolio"],
+            ),
+        )
 
     def get(self, version: str) -> Knowledge:
         """Return one version.
@@ -46,16 +80,18 @@ class KnowledgeStore:
         Raises:
             NotFound: There is no such version; the message lists those that are.
         """
-        if version == self._current.version:
-            return self._current
-        known = {one.version: one for one in self.versions()}
-        if version not in known:
+        for known in (self._current, self._shipped):
+            if version == known.version:
+                return known
+        saved = {path.name: path for path in self._saved()}
+        if version not in saved:
+            there = ", ".join(sorted({self._shipped.version, *saved}))
             raise NotFound(
-                f"There is no knowledge version {version[:100]!r}. "
-                f"There is {', '.join(known)}; see GET /v1/knowledge.",
+                f"There is no knowledge version {version[:80]!r}. There is {there}; "
+                "GET /v1/knowledge says more of each.",
                 param="version",
             )
-        return known[version]
+        return Knowledge.load(saved[version])
 
     def add(self, known: Knowledge) -> None:
         """Keep a version on disk without making it live; adding it again changes nothing."""
@@ -70,37 +106,48 @@ class KnowledgeStore:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
-    def activate(self, version: str) -> Knowledge:
+    def activate(self, version: str) -> KnowledgeVersion:
         """Make a version live, for this process at once and for the next start.
 
         Raises:
             NotFound: There is no such version.
         """
-        with self._write:
+        with self._swapping:
             known = self.get(version)
             self.add(known)
             self._point_to(version)
             self._current = known
-        return known
+        return self.describe(known)
+
+    @contextmanager
+    def fitting(self, process: "subprocess.Popen[str]") -> Iterator[None]:
+        """Own a process that fits: it ends with the block, or earlier when the store closes."""
+        self._process = process
+        try:
+            yield
+        finally:
+            self._process = None
+            _end(process)
+
+    def close(self) -> None:
+        """Stop the process that fits, if one does."""
+        process = self._process
+        if process is not None:
+            process.terminate()
 
     def _load_current(self) -> Knowledge:
         pointer = self._folder / POINTER
-        if not pointer.is_file():
-            return Knowledge.load(self._shipped)
-        version = pointer.read_text().strip()
+        version = pointer.read_text().strip() if pointer.is_file() else ""
         for path in self._saved():
             if path.name == version:
-                return Knowledge.load(path)
-        return Knowledge.load(self._shipped)  # its folder was deleted: answer all the same
+                return _load_whole(path) or self._shipped
+        return self._shipped  # nothing was activated, or its folder was deleted since
 
     def _saved(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
-        return sorted(
-            path
-            for path in self._folder.iterdir()
-            if path.is_dir() and not path.name.startswith(".")
-        )
+        folders = (path for path in self._folder.iterdir() if path.is_dir())
+        return sorted(path for path in folders if not path.name.startswith("."))
 
     def _point_to(self, version: str) -> None:
         handle, name = tempfile.mkstemp(prefix=".current-", dir=self._folder)
@@ -109,3 +156,23 @@ class KnowledgeStore:
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(self._folder / POINTER)
+
+
+def _load_whole(path: Path) -> Knowledge | None:
+    """Return a saved version, or None where it is damaged or of another format than ours."""
+    try:
+        return Knowledge.load(path)
+    except PeftwiseError as error:
+        log.warning("Knowledge %s is left aside: %s", path.name, error)
+        return None
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

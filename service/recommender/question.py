@@ -1,10 +1,8 @@
 """From a request to a checked question: a task, its limits and what is wanted."""
 
-import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +11,17 @@ from metadata.errors import InvalidDataset, InvalidRequest, NotFound
 from metadata.examples import parse_example
 from metadata.features.dataset import profile_dataset
 from metadata.features.device import find_device, this_machine
-from metadata.features.model import find_model, profile_model
+from metadata.features.model import profile_model
 from metadata.methods import METHODS
-from metadata.records import DatasetProfile, Device, ModelProfile, Task, content_hash
+from metadata.records import (
+    Configuration,
+    DatasetProfile,
+    Device,
+    ModelProfile,
+    Task,
+    content_hash,
+)
+from service.catalogue.models import Models, is_model_id
 from service.recommender.schemas import (
     BaseModelChoice,
     Budget,
@@ -28,9 +34,10 @@ from service.recommender.schemas import (
 FindModel = Callable[[str], ModelProfile]
 FindProfile = Callable[[str], DatasetProfile]
 
+find_public_model: FindModel = partial(Models({}).find, param="base_model.id")
+
 GIB = 2**30
 THIS_MACHINE = "this machine"  # as a device: the CPU that the service runs on
-_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +45,7 @@ class Question:
     """What is asked, checked: the task, what one run may use, and which answer is wanted."""
 
     task: Task
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     objective: Objective = "quality"
     methods: tuple[str, ...] | None = None
     count: int = 5
@@ -55,6 +62,20 @@ class Question:
         """Return the price of all devices together, or None where it is not known."""
         price = self.task.device.usd_per_hour
         return None if price is None else price * self.task.device.count / 3600
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Return the seconds that time and money leave for one run, None without a limit."""
+        limits = []
+        if self.budget.train_minutes is not None:
+            limits.append(60 * self.budget.train_minutes)
+        if self.budget.usd is not None and self.usd_per_second:
+            limits.append(self.budget.usd / self.usd_per_second)
+        return min(limits, default=None)
+
+    def allows(self, configuration: Configuration) -> bool:
+        """Say whether a configuration is of the methods that are asked for."""
+        return self.methods is None or configuration.method.name in self.methods
 
     def content(self, knowledge_version: str) -> str:
         """Name the question and the knowledge that answers it by their content, as hex."""
@@ -83,27 +104,11 @@ def no_files(file_id: str) -> DatasetProfile:
     )
 
 
-def listed_models(folders: Mapping[str, Path]) -> FindModel:
-    """Return a finder that knows the server's own local models besides the table.
-
-    Args:
-        folders: Model id to the folder that holds its `config.json`, from the settings.
-    """
-
-    def known_model(model_id: str) -> ModelProfile:
-        if model_id not in folders:
-            return find_model(model_id)
-        config = json.loads((folders[model_id] / "config.json").read_text())
-        return profile_model(config, id=model_id)
-
-    return known_model
-
-
 def build_question(
     request: RecommendationRequest,
     *,
     find_profile: FindProfile = no_files,
-    known_model: FindModel = find_model,
+    known_model: FindModel = find_public_model,
 ) -> Question:
     """Return the question a request asks.
 
@@ -132,18 +137,18 @@ def build_question(
     )
 
 
-def read_model(choice: BaseModelChoice, *, known_model: FindModel = find_model) -> ModelProfile:
+def read_model(
+    choice: BaseModelChoice, *, known_model: FindModel = find_public_model
+) -> ModelProfile:
     """Return the profile of the base model: from its config where given, else by its id."""
-    if not _HUB_ID.fullmatch(choice.id) or ".." in choice.id:
-        raise InvalidRequest(
-            "base_model.id is the id of a model, such as meta-llama/Llama-3.2-3B, "
-            f"never a path or an address; got {_short(choice.id)}. "
-            "For a model of your own give any id and the content of its config.json as "
-            "base_model.config.",
-            param="base_model.id",
-        )
     if choice.config is None:
         return known_model(choice.id)
+    if not is_model_id(choice.id):
+        raise InvalidRequest(
+            f"base_model.id must be a name, never a path or an address; got {_short(choice.id)}. "
+            "Beside base_model.config any name will do, such as my-model.",
+            param="base_model.id",
+        )
     return profile_model(choice.config, id=choice.id)
 
 
@@ -161,9 +166,7 @@ def read_device(hardware: Hardware) -> Device:
     if hardware.device.strip().lower() == THIS_MACHINE:
         device = this_machine()
     else:
-        device = find_device(
-            hardware.device, count=hardware.count, memory_gib=hardware.memory_gib
-        )
+        device = find_device(hardware.device, count=hardware.count, memory_gib=hardware.memory_gib)
     if hardware.usd_per_hour is None:
         return device
     return device.model_copy(update={"usd_per_hour": hardware.usd_per_hour})

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from metadata.knowledge import Forecast, Knowledge
+from metadata.table import Booleans, Floats, Integers
 from service.recommender.fitting import Planned
 from service.recommender.question import Question
 
@@ -29,7 +30,7 @@ def rank(
     question: Question,
     candidates: list[Planned],
     forecast: Forecast,
-    fits_C: np.ndarray,
+    fits_C: Booleans,
     known: Knowledge,
 ) -> list[int]:
     """Return at most `question.count` rows of C that fit, best first."""
@@ -46,12 +47,12 @@ def rank(
     return [int(rows_B[row]) for row in picked]
 
 
-def take(forecast: Forecast, rows: np.ndarray) -> Forecast:
+def take(forecast: Forecast, rows: Integers) -> Forecast:
     """Return the forecast of some candidates."""
     return replace(forecast, **{name: getattr(forecast, name)[rows] for name in _FIELDS})
 
 
-def is_pareto(forecast: Forecast, fits_C: np.ndarray) -> np.ndarray:
+def is_pareto(forecast: Forecast, fits_C: Booleans) -> Booleans:
     """Say which candidates that fit are beaten by no other in regret, seconds and bytes."""
     cost_CQ = np.stack([forecast.regret, forecast.seconds, forecast.bytes], axis=1)
     no_worse_CC = (cost_CQ[:, None] <= cost_CQ[None]).all(axis=2)
@@ -70,7 +71,7 @@ def _by_seconds(forecast: Forecast) -> Forecast:
     return _shifted(forecast, price)
 
 
-def _shifted(forecast: Forecast, price: np.ndarray) -> Forecast:
+def _shifted(forecast: Forecast, price: Floats) -> Forecast:
     return replace(
         forecast,
         regret=forecast.regret + price,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.knowledge import Forecast, Knowledge
+from metadata.table import Booleans
 from service.recommender.candidates import propose
 from service.recommender.fitting import Planned, make_fit, stay_within
 from service.recommender.question import Question
@@ -22,15 +23,13 @@ class Recommendation:
     question: Question
     candidates: list[Planned]  # C; row 0 is the default configuration
     forecast: Forecast  # arrays over C
-    fits_C: np.ndarray  # bool: within memory, time and money
-    pareto_C: np.ndarray  # bool: nothing that fits is better in regret, seconds and bytes at once
+    fits_C: Booleans  # bool: within memory, time and money
+    pareto_C: Booleans  # bool: nothing that fits is better in regret, seconds and bytes at once
     order: list[int]  # rows of C, best first, at most `question.count`
     excluded: list[Exclusion]
 
 
-def recommend(
-    question: Question, known: Knowledge, *, rng: np.random.Generator
-) -> Recommendation:
+def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator) -> Recommendation:
     """Rank configurations for one question, best first.
 
     Raises:

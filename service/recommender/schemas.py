@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from metadata.records import Configuration, DatasetProfile, Name, Record
 
 Objective = Literal["quality", "balanced", "cheapest"]
+Source = Literal["portfolio", "past_winner", "neighbour", "sample", "default", "rule"]
 
 
 class BaseModelChoice(Record):
@@ -84,13 +85,16 @@ class Quality(Record):
 
 
 class NearRun(Record):
-    """A past run of the same kind, with its result."""
+    """A past run of the same kind, with its result.
+
+    `regret` is null where too little else was tried on its data to say.
+    """
 
     run_id: str
     dataset: str
     model: str
     score: float | None
-    regret: float
+    regret: float | None
     distance: float
 
 
@@ -105,7 +109,7 @@ class Effect(Record):
 class Why(Record):
     """Where a configuration comes from and what speaks for it."""
 
-    source: Literal["portfolio", "past_winner", "neighbour", "sample", "default", "rule"]
+    source: Source
     nearest_runs: list[NearRun]
     effects: list[Effect]
 
@@ -158,3 +162,44 @@ class RecommendationAnswer(Record):
     evidence: EvidenceSummary
     excluded: list[Exclusion]
     knowledge_version: str
+
+
+class HeldOut(Record):
+    """Mean regret of the best of the first k of a list, on datasets left out; k as text."""
+
+    datasets: int
+    ours: dict[str, float]
+    portfolio: dict[str, float]
+
+
+class KnowledgeVersion(Record):
+    """One version of knowledge: what it was learnt from and how good it is."""
+
+    version: str
+    object: Literal["knowledge"] = "knowledge"
+    is_current: bool
+    is_shipped: bool
+    runs: int
+    tasks: int
+    datasets: int
+    models: list[str]
+    held_out: HeldOut
+
+
+class KnowledgeList(Record):
+    """Every version that can answer, by name."""
+
+    object: Literal["list"] = "list"
+    data: list[KnowledgeVersion]
+    has_more: bool = False
+    last_id: str | None = None
+
+
+class RefitAnswer(Record):
+    """What a refit came to; `after` is live only where `activated`."""
+
+    object: Literal["refit"] = "refit"
+    activated: bool
+    reason: str
+    before: KnowledgeVersion
+    after: KnowledgeVersion

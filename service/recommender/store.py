@@ -1,0 +1,91 @@
+"""The answers given before, by id, so that a job can name a rank and a page can show one again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from metadata.database import read_session, write_session
+from metadata.errors import NotFound
+from service.recommender.schemas import (
+    RecommendationAnswer,
+    RecommendationRequest,
+    RecommendedConfiguration,
+)
+from service.tables import RecommendationRow
+
+_INSERTS: Mapping[str, Callable[..., Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+class RecommendationStore:
+    """Recommendations in the database."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use the tables that `open_database` has made."""
+        self._engine = engine
+
+    def keep(self, request: RecommendationRequest, answer: RecommendationAnswer) -> None:
+        """Keep an answer, without the examples it was asked with.
+
+        One of the same id says the same and is written over.
+        """
+        values = {
+            "id": answer.id,
+            "knowledge_version": answer.knowledge_version,
+            "request": request.model_dump(mode="json", exclude={"dataset": {"examples"}}),
+            "answer": answer.model_dump(mode="json"),
+            "created_at": answer.created_at,
+        }
+        insert = _INSERTS[self._engine.dialect.name](RecommendationRow).values(values)
+        with write_session(self._engine) as session:
+            session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+
+    def get(self, recommendation_id: str) -> RecommendationAnswer:
+        """Return an answer as it was given.
+
+        Raises:
+            NotFound: No answer has that id.
+        """
+        with read_session(self._engine) as session:
+            row = _find(session, recommendation_id)
+            return RecommendationAnswer.model_validate(row.answer)
+
+    def model_of(self, recommendation_id: str) -> str:
+        """Return the id of the base model that an answer is for.
+
+        Raises:
+            NotFound: No answer has that id.
+        """
+        with read_session(self._engine) as session:
+            return str(_find(session, recommendation_id).request["base_model"]["id"])
+
+    def ranked(self, recommendation_id: str, *, rank: int) -> RecommendedConfiguration:
+        """Return the configuration of one rank, counted from 1.
+
+        Raises:
+            NotFound: No answer has that id, or it is shorter.
+        """
+        configurations = self.get(recommendation_id).configurations
+        if not 1 <= rank <= len(configurations):
+            raise NotFound(
+                f"Recommendation {recommendation_id} has ranks 1 to {len(configurations)}, "
+                f"got {rank}. Choose one of them.",
+                param="rank",
+            )
+        return configurations[rank - 1]
+
+
+def _find(session: Session, recommendation_id: str) -> RecommendationRow:
+    row = None if "\0" in recommendation_id else session.get(RecommendationRow, recommendation_id)
+    if row is None:
+        raise NotFound(
+            f"No recommendation has the id {recommendation_id[:80]!r}. "
+            "Ask with POST /v1/recommendations.",
+            param="recommendation_id",
+        )
+    return row

@@ -1,0 +1,294 @@
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metadata.errors import (
+    InvalidDataset,
+    InvalidRequest,
+    NotFound,
+    NothingFits,
+    UnknownDevice,
+    UnknownModel,
+)
+from metadata.features.device import find_device
+from metadata.features.model import find_model
+from metadata.knowledge import Knowledge
+from metadata.priors import rate_ratio
+from metadata.space import suited
+from service.recommender.answer import answer, choose_configuration
+from service.recommender.candidates import propose
+from service.recommender.fitting import make_fit
+from service.recommender.question import GIB, build_question
+from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
+
+Ask = Callable[..., RecommendationAnswer]
+
+
+@pytest.fixture
+def ask(knowledge: Knowledge, request_json: dict[str, Any], now: Any) -> Ask:
+    def ask_with(**changes: Any) -> RecommendationAnswer:
+        request = RecommendationRequest.model_validate({**request_json, **changes})
+        return answer(request, knowledge, now=now)
+
+    return ask_with
+
+
+def test_same_question_and_knowledge_give_the_same_answer_bit_for_bit(
+    knowledge: Knowledge, request_: RecommendationRequest, now: Any
+) -> None:
+    first = answer(request_, knowledge, now=now)
+    later = answer(request_, knowledge, now=now + timedelta(days=1))
+
+    assert first.model_dump(exclude={"created_at"}) == later.model_dump(exclude={"created_at"})
+    assert first.id.startswith("rec-")
+
+
+def test_another_count_is_another_question_with_another_id(ask: Ask) -> None:
+    assert ask(count=2).id != ask(count=3).id
+
+
+@pytest.mark.parametrize("count", [1, 7, 50])
+def test_answer_has_as_many_different_configurations_as_asked(ask: Ask, count: int) -> None:
+    given = ask(count=count)
+
+    keys = {option.configuration.key for option in given.configurations}
+    assert len(keys) == len(given.configurations) == count
+    assert [option.rank for option in given.configurations] == list(range(1, count + 1))
+
+
+def test_first_configuration_has_learnt_the_rate_of_past_runs(ask: Ask) -> None:
+    best = ask().configurations[0]
+
+    assert 2 < rate_ratio(best.configuration, find_model("meta-llama/Llama-3.2-3B")) < 8
+    assert best.quality.expected_regret < ask().default.quality.expected_regret
+
+
+def test_candidates_come_from_every_source_with_the_default_first(
+    knowledge: Knowledge, request_: RecommendationRequest
+) -> None:
+    question = build_question(request_)
+
+    candidates = propose(question, knowledge, rng=np.random.default_rng(0))
+
+    proposed = {one.configuration.key for one in candidates}
+    winners = knowledge.past_winners(question.task, count=32)
+    sources = [candidate.source for candidate in candidates]
+    assert {suited(one, question.task).key for one in winners} <= proposed
+    assert sources[0] == "default"
+    assert {"default", "rule", "portfolio", "neighbour", "sample"} <= {*sources}
+    assert 100 <= len(candidates) <= 300
+
+
+def test_candidates_take_length_and_precision_from_data_and_device(
+    knowledge: Knowledge, request_json: dict[str, Any]
+) -> None:
+    on_cpu = {**request_json, "hardware": {"device": "this machine"}}
+    for changed, precision in ((request_json, "bf16"), (on_cpu, "fp32")):
+        question = build_question(RecommendationRequest.model_validate(changed))
+        candidates = propose(question, knowledge, rng=np.random.default_rng(0))
+        configurations = [candidate.configuration for candidate in candidates]
+
+        assert {one.precision for one in configurations} == {precision}
+        (length,) = {one.max_length_tokens for one in configurations}
+        assert 320 / 4.5 < length < 320  # the longest 1 % take 320 bytes and more
+
+
+def test_only_methods_asked_for_are_recommended(ask: Ask) -> None:
+    given = ask(methods=["ia3", "bitfit"], count=10)
+
+    assert {o.configuration.method.name for o in given.configurations} <= {"ia3", "bitfit"}
+    assert given.default.configuration.method.name == "lora"
+    assert not given.default.fits
+
+
+def test_every_recommended_configuration_stays_within_memory_and_time(ask: Ask) -> None:
+    given = ask(budget={"memory_gib": 20, "train_minutes": 10}, count=20)
+
+    for option in given.configurations:
+        assert option.fits
+        assert option.peak_memory_bytes.high <= 20 * GIB
+        assert option.train_seconds.high <= 600
+    rules = " ".join(exclusion.rule for exclusion in given.excluded)
+    assert "peak memory" in rules
+    assert "training time" in rules
+
+
+def test_a_small_card_is_helped_by_checkpointing_and_small_micro_batches(ask: Ask) -> None:
+    small = ask(hardware={"device": "NVIDIA GeForce RTX 3060 12GB"})
+    large = ask(hardware={"device": "NVIDIA A100 80GB"})
+
+    assert all(o.peak_memory_bytes.high <= 12 * GIB for o in small.configurations)
+    assert not any(o.configuration.gradient_checkpointing for o in large.configurations)
+    assert small.default.micro_batch_size < large.default.micro_batch_size or (
+        small.default.configuration.gradient_checkpointing
+    )
+
+
+def test_a_tight_time_budget_brings_shorter_versions_of_what_is_trusted(
+    knowledge: Knowledge, request_json: dict[str, Any]
+) -> None:
+    request = RecommendationRequest.model_validate({**request_json, "budget": {"train_minutes": 2}})
+    question = build_question(request)
+    candidates = propose(question, knowledge, rng=np.random.default_rng(0))
+
+    planned = make_fit(candidates, question)
+
+    assert len(planned) > len(candidates)
+    assert all(one.plan.train_seconds <= 120 for one in planned[len(candidates) :])
+
+
+def test_nothing_fits_says_what_would(ask: Ask) -> None:
+    with pytest.raises(NothingFits, match=r"the smallest of \d+ needs [\d.]+ GiB") as caught:
+        ask(budget={"memory_gib": 0.5})
+
+    needed = float(str(caught.value).split("needs ")[1].split(" GiB")[0])
+    assert ask(budget={"memory_gib": 1.01 * needed}).configurations
+
+
+def test_cheapest_is_no_dearer_than_balanced_and_that_no_dearer_than_quality(ask: Ask) -> None:
+    cheapest, balanced, quality = (
+        ask(objective=objective, count=1).configurations[0]
+        for objective in ("cheapest", "balanced", "quality")
+    )
+
+    assert cheapest.train_seconds.expected <= balanced.train_seconds.expected
+    assert balanced.train_seconds.expected <= quality.train_seconds.expected
+    assert cheapest.quality.expected_regret <= quality.quality.expected_regret + 0.1
+
+
+def test_pareto_options_are_beaten_by_no_other_option_in_all_three(ask: Ask) -> None:
+    options = ask(count=50).configurations
+
+    def costs(option: Any) -> tuple[float, float, float]:
+        return (
+            option.quality.expected_regret,
+            option.train_seconds.expected,
+            option.peak_memory_bytes.expected,
+        )
+
+    for option in (o for o in options if o.pareto):
+        for other in options:
+            no_worse = all(a <= b for a, b in zip(costs(other), costs(option), strict=True))
+            assert not (no_worse and costs(other) != costs(option))
+    assert any(option.pareto for option in options)
+
+
+def test_cost_follows_from_price_count_and_seconds(ask: Ask) -> None:
+    given = ask(hardware={"device": "NVIDIA L40S", "count": 2, "usd_per_hour": 1.5})
+
+    best = given.configurations[0]
+    assert best.cost_usd == pytest.approx(best.train_seconds.expected / 3600 * 1.5 * 2)
+
+
+def test_reasons_name_a_source_near_runs_and_effects(ask: Ask, runs: list[Any]) -> None:
+    why = ask().configurations[0].why
+
+    known = {run.id: run for run in runs}
+    assert len(why.nearest_runs) == 3
+    for near in why.nearest_runs:
+        assert near.score == known[near.run_id].score
+    assert "learning_rate" in {effect.choice for effect in why.effects}
+
+
+def test_a_far_question_is_told_so_and_gets_wider_intervals(ask: Ask, runs: list[Any]) -> None:
+    usual = runs[30].task.dataset.model_copy(update={"sha256": "ab" * 32})
+    dataset = {"profile": usual.model_dump(mode="json")}
+    near = ask(base_model={"id": "HuggingFaceTB/SmolLM2-135M"}, dataset=dataset)
+    far = ask(dataset=dataset)
+
+    assert not far.evidence.in_distribution
+    assert near.evidence.in_distribution
+    assert far.evidence.distance > near.evidence.distance
+    assert "20 times smaller" in far.evidence.advice
+    widths = [
+        np.mean([o.quality.high - o.quality.low for o in one.configurations]) for one in (far, near)
+    ]
+    assert widths[0] >= widths[1]
+
+
+def test_examples_and_their_profile_give_the_same_configurations(ask: Ask) -> None:
+    examples = [
+        {"prompt": f"What is {n} plus {n}?", "completion": f"It is {2 * n}."} for n in range(40)
+    ]
+    given = ask(dataset={"examples": examples})
+
+    assert given.configurations[0].configuration.max_length_tokens < 100
+
+
+def test_job_without_a_choice_gets_the_first_configuration(
+    knowledge: Knowledge, ask: Ask, now: Any, request_: RecommendationRequest
+) -> None:
+    assert request_.dataset.profile is not None
+
+    chosen = choose_configuration(
+        find_model("meta-llama/Llama-3.2-3B"),
+        request_.dataset.profile,
+        find_device("NVIDIA L40S"),
+        knowledge,
+        now=now,
+    )
+
+    assert chosen == ask(count=1).configurations[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"base_model": {"id": "meta-llama/Llama-3.2-3"}}, UnknownModel, "Llama-3.2-3B"),
+        ({"base_model": {"id": "../../etc/passwd"}}, InvalidRequest, "never a path"),
+        ({"base_model": {"id": "/root", "config": {}}}, InvalidRequest, "never a path"),
+        ({"base_model": {"id": "mine", "config": {}}}, InvalidRequest, "model_type|hidden|layers"),
+        ({"hardware": {"device": "NVIDIA L41S"}}, UnknownDevice, "L40S"),
+        ({"methods": ["lora", "qlora"]}, InvalidRequest, "lora, rslora"),
+        ({"budget": {"usd": 3}}, InvalidRequest, "usd_per_hour"),
+        ({"dataset": {"examples": []}}, InvalidDataset, "at least one"),
+        ({"dataset": {"file_id": "file-1"}}, NotFound, "file-1"),
+    ],
+)
+def test_what_cannot_be_answered_says_rule_value_and_next_step(
+    ask: Ask, changes: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        ask(**changes)
+
+
+def test_a_bad_example_is_named_by_its_position(ask: Ask) -> None:
+    good = {"prompt": "a", "completion": "b"}
+
+    with pytest.raises(InvalidDataset) as caught:
+        ask(dataset={"examples": [good] * 56 + [{"prompt": 3}]})
+
+    assert caught.value.line == 57
+
+
+def test_a_model_of_ones_own_is_described_by_its_config(ask: Ask) -> None:
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": 16,
+        "hidden_size": 2048,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 8192,
+        "vocab_size": 128256,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": True,
+    }
+    own = ask(base_model={"id": "my-model", "config": config})
+    public = ask(base_model={"id": "meta-llama/Llama-3.2-1B"})
+
+    expected = public.default.peak_memory_bytes.expected
+    assert own.default.peak_memory_bytes.expected == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("examples", [1, 10**15])
+def test_data_of_any_size_gets_finite_forecasts_or_a_clear_refusal(
+    ask: Ask, request_json: dict[str, Any], examples: int
+) -> None:
+    profile = {**request_json["dataset"]["profile"], "examples": examples}
+
+    given = ask(dataset={"profile": profile})
+
+    assert all(np.isfinite(o.train_seconds.high) for o in given.configurations)
