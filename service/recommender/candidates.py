@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,7 +25,9 @@ from service.recommender.schemas import Source
 WINNERS = 32
 NEIGHBOURED = 16  # of the configurations that evidence or a rule speaks for
 NEIGHBOURS_EACH = 4
-SAMPLES = 80  # each costs the answer half a millisecond
+POOL = 256  # fresh configurations drawn once for each model
+POOL_SEED = 0
+SAMPLES = 80  # of the pool for each question; each costs the answer half a millisecond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,19 @@ def _neighbours(
 
 
 def _samples(question: Question, *, rng: np.random.Generator) -> Iterator[Candidate]:
-    fresh = sample(question.task.model, count=SAMPLES, rng=rng, methods=question.methods)
-    return (Candidate(configuration=one, source="sample") for one in fresh)
+    pool = _pool(question.task.model, question.methods)
+    chosen = rng.choice(len(pool), size=min(SAMPLES, len(pool)), replace=False)
+    return (Candidate(configuration=pool[row], source="sample") for row in np.sort(chosen))
+
+
+@lru_cache(maxsize=64)
+def _pool(model: ModelProfile, methods: tuple[str, ...] | None) -> tuple[Configuration, ...]:
+    """Return fresh configurations of a model's space, the same at every call.
+
+    Drawing is the dearest step of an answer, so that each model's pool is drawn once.
+    """
+    rng = np.random.default_rng(POOL_SEED)
+    return tuple(sample(model, count=POOL, rng=rng, methods=methods))
 
 
 def _suited(candidates: Iterable[Candidate], task: Task) -> Iterator[Candidate]:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -37,7 +38,7 @@ class KnowledgeStore:
         """Load the live version, the shipped one where the folder names none."""
         self.refitting = Lock()
         self._folder = folder
-        self._shipped = Knowledge.load(shipped)
+        self._shipped_folder = shipped
         self._swapping = Lock()
         self._process: subprocess.Popen[str] | None = None
         self._current = self._load_current()
@@ -46,6 +47,10 @@ class KnowledgeStore:
     def current(self) -> Knowledge:
         """Return the knowledge that answers now; it never changes once given."""
         return self._current
+
+    @cached_property
+    def _shipped(self) -> Knowledge:
+        return Knowledge.load(self._shipped_folder)
 
     def versions(self) -> list[KnowledgeVersion]:
         """Return every version that can be activated, by name; the shipped one always."""
