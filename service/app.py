@@ -15,6 +15,7 @@ from service.files.routes import router as files
 from service.folder_lock import hold_folder
 from service.jobs.routes import router as jobs
 from service.jobs.worker_routes import router as worker
+from service.pages.routes import router as pages
 from service.recommender.routes import router as recommender
 from service.runs.routes import router as runs
 from service.security import AnswerGuard, RequestGuard, check_settings
@@ -31,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     runs,
     catalogue,
     worker,
+    pages,
 )
 _ABOUT = """\
 Which PEFT method, rank and learning rate? An answer at once, learnt from past runs.

@@ -7,6 +7,7 @@ talks to the HTTP routes: of PEFTWISE_URL, of a server on the data folder, or in
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,10 +140,15 @@ def recommend(
         count=count,
     )
     found = _client(_settings(data_dir=data_dir)).recommend(request)
-    submit = f"peftwise submit {file} --model {model} --recommendation {found.id} --rank 1"
     console = terminal.make_console()
-    view = terminal.answer_view(found, command=submit, width=console.width)
+    view = terminal.answer_view(found, width=console.width)
     _answer(found.model_dump(mode="json"), view, as_json=as_json)
+    if not as_json:
+        command = ["peftwise", "submit", str(file), "--model", model]
+        command += ["--recommendation", found.id, "--rank", "1"]
+        command += ["--data-dir", str(data_dir)] if data_dir is not None else []
+        console.print("\nTo train the first:")
+        console.print(terminal.plain(f"  {shlex.join(command)}"), soft_wrap=True)
 
 
 @app.command()

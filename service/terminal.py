@@ -47,7 +47,7 @@ def plain(text: str, style: str = "") -> Text:
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style)
 
 
-def answer_view(answer: RecommendationAnswer, *, command: str, width: int) -> RenderableType:
+def answer_view(answer: RecommendationAnswer, *, width: int) -> RenderableType:
     """Return an answer: the first pick in words, the table, the reasons and the evidence."""
     best = answer.configurations[0]
     return Group(
@@ -60,7 +60,6 @@ def answer_view(answer: RecommendationAnswer, *, command: str, width: int) -> Re
         *_section("Why number 1", _reasons(best)),
         *_section("What this stands on", _evidence(answer)),
         *_section("Left out", _excluded(answer)),
-        *_section("Next", [plain(command)]),
     )
 
 

@@ -141,14 +141,21 @@ def scalar(value: Scalar) -> str:
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def method_values(configuration: Configuration) -> str:
     """Say the values of a method: `rank 16, alpha 32`; those that are off are left out."""
-    values = configuration.method.values
+    values = ordered_values(configuration)
     shown = {k: v for k, v in values.items() if not (k == "lora_dropout" and not v)}
     return ", ".join(f"{_VALUE_NAMES.get(k, k)} {scalar(v)}" for k, v in shown.items())
+
+
+def ordered_values(configuration: Configuration) -> dict[str, Scalar]:
+    """Return the values of a method in the order of its table entry."""
+    values, spec = configuration.method.values, METHODS.get(configuration.method.name)
+    names = [parameter.name for parameter in spec.parameters] if spec is not None else []
+    return {name: values[name] for name in [*names, *values] if name in values}
 
 
 def targets(configuration: Configuration) -> str:

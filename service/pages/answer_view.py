@@ -102,7 +102,10 @@ def configuration_group(configuration: Configuration) -> contexts.Group:
         "Configuration",
         [
             ("Method", wording.method(c.method.name)),
-            *((wording.value_name(k), wording.scalar(v)) for k, v in c.method.values.items()),
+            *(
+                (wording.value_name(k), wording.scalar(v))
+                for k, v in wording.ordered_values(c).items()
+            ),
             ("Layers", wording.targets(c)),
             ("Optimizer", wording.optimizer(optimizer.name)),
             ("Learning rate", wording.rate(optimizer.learning_rate)),
