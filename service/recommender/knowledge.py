@@ -134,6 +134,11 @@ class KnowledgeStore:
             self._process = None
             _end(process)
 
+    @property
+    def is_fitting(self) -> bool:
+        """Say whether a process fits now."""
+        return self._process is not None
+
     def close(self) -> None:
         """Stop the process that fits, if one does."""
         process = self._process
