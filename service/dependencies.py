@@ -70,14 +70,15 @@ def _desk(services: ServicesDep) -> Desk:
     return services.desk
 
 
-def _token(request: Request) -> str:
-    """Return the token of an attempt."""
+def _token(request: Request, attempt_id: str, services: ServicesDep) -> str:
+    """Return the token of an attempt, known to be its own before the body is looked at."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized(
             "Routes of an attempt need its token as `Authorization: Bearer TOKEN`, got none. "
             "Claim an attempt with its code to get one."
         )
+    services.attempts.check_token(attempt_id, token.strip())
     return token.strip()
 
 

@@ -90,6 +90,15 @@ class Attempts:
                 raise _unknown_code()
             return self._claim(session, attempt, job)
 
+    def check_token(self, attempt_id: str, token: str) -> None:
+        """Let the token of an attempt pass, current or not.
+
+        Raises:
+            Unauthorized: The token is not this attempt's.
+        """
+        with read_session(self._engine) as session:
+            _authenticated(session, attempt_id, token)
+
     def renew(self, attempt_id: str, token: str) -> bool:
         """Keep the lease; False means: stop, the job was cancelled.
 
@@ -230,13 +239,18 @@ def _locked_job(session: Session, attempt: AttemptRow) -> JobRow:
 
 def _known(session: Session, attempt_id: str, token: str) -> tuple[AttemptRow, JobRow]:
     """Return an attempt and its locked job to whoever has its token, current or not."""
+    attempt = _authenticated(session, attempt_id, token)
+    return attempt, _locked_job(session, attempt)
+
+
+def _authenticated(session: Session, attempt_id: str, token: str) -> AttemptRow:
     attempt = session.get(AttemptRow, attempt_id)
     expected = "" if attempt is None else attempt.token_hash or ""
     if attempt is None or not hmac.compare_digest(expected, _hash(token)):
         raise Unauthorized(
             "The token is not of this attempt. Claim an attempt with its code to get one."
         )
-    return attempt, _locked_job(session, attempt)
+    return attempt
 
 
 def _check_current(attempt: AttemptRow, job: JobRow) -> None:

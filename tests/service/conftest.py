@@ -1,6 +1,7 @@
 """A database, a queue and a whole application, each in a temporary folder."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
 
 from metadata.database import open_database
 from metadata.records import (
@@ -19,6 +21,7 @@ from metadata.records import (
     ModelProfile,
     OptimizerChoice,
 )
+from service.app import create_app
 from service.jobs.attempts import Attempts
 from service.jobs.queue import Queue
 from service.jobs.records import Order
@@ -143,6 +146,48 @@ def queue(engine: Engine, clock: Clock) -> Queue:
 def attempts(engine: Engine, clock: Clock) -> Attempts:
     """Return the attempts of the same database."""
     return Attempts(engine, lease_seconds=LEASE_SECONDS, clock=clock)
+
+
+class MakeClient(Protocol):
+    """Start an application with some settings changed and return a client of it."""
+
+    def __call__(self, **changes: Any) -> TestClient: ...
+
+
+@pytest.fixture
+def make_client(settings: Settings) -> Iterator[MakeClient]:
+    """Return a maker of clients; their applications are stopped at the end."""
+    with ExitStack() as stack:
+
+        def make(**changes: Any) -> TestClient:
+            changed = Settings(**(dict(settings) | changes))
+            client = TestClient(create_app(changed), base_url="http://127.0.0.1:8000")
+            return stack.enter_context(client)
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> TestClient:
+    """Return a client of an application without a key and without workers."""
+    return make_client()
+
+
+@pytest.fixture
+def jsonl() -> bytes:
+    """Return a small training file."""
+    lines = (f'{{"prompt": "{n} + 1 =", "completion": "{n + 1}"}}' for n in range(60))
+    return "\n".join(lines).encode() + b"\n"
+
+
+@pytest.fixture
+def file_id(client: TestClient, jsonl: bytes) -> str:
+    """Return the id of an uploaded file."""
+    files = {"file": ("train.jsonl", jsonl)}
+    answer = client.post("/v1/files", data={"purpose": "fine-tune"}, files=files)
+    assert answer.status_code == 200, answer.text
+    name: str = answer.json()["id"]
+    return name
 
 
 @pytest.fixture

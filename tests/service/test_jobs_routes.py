@@ -1,0 +1,169 @@
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from metadata.footprint import plan
+from metadata.records import Configuration, DatasetProfile, Task
+
+JOBS = "/v1/fine_tuning/jobs"
+CONFIGURATION: dict[str, Any] = {
+    "method": {"name": "lora", "r": 4, "lora_alpha": 8, "lora_dropout": 0.0},
+    "optimizer": {"name": "adamw", "learning_rate": 0.002},
+}
+
+
+def create(client: TestClient, file_id: str, **changes: Any) -> Any:
+    body = {"model": "peftwise-tiny", "training_file": file_id} | changes
+    return client.post(JOBS, json=body)
+
+
+def test_a_job_of_ones_own_configuration_is_queued(client: TestClient, file_id: str) -> None:
+    answer = create(
+        client,
+        file_id,
+        peft={"configuration": CONFIGURATION},
+        seed=7,
+        suffix="sums",
+        metadata={"team": "blue"},
+    )
+
+    assert answer.status_code == 200, answer.text
+    job = answer.json()
+    assert job["id"].startswith("ftjob-")
+    assert (job["object"], job["status"], job["seed"]) == ("fine_tuning.job", "queued", 7)
+    assert (job["model"], job["training_file"]) == ("peftwise-tiny", file_id)
+    assert job["metadata"] == {"team": "blue"}
+    assert job["peft"]["chosen_by"] == "caller"
+    assert job["peft"]["configuration"]["method"] == CONFIGURATION["method"]
+    assert client.get(f"{JOBS}/{job['id']}").json() == job
+
+
+def test_the_forecast_is_that_of_the_plan(client: TestClient, file_id: str) -> None:
+    job = create(client, file_id, peft={"configuration": CONFIGURATION}).json()
+    desk = client.app.state.services.desk  # type: ignore[attr-defined]
+
+    configuration = Configuration.model_validate(job["peft"]["configuration"])
+    profile = client.get(f"/v1/files/{file_id}").json()["peft"]["profile"]
+    task = Task(
+        model=desk.models.find("peftwise-tiny"),
+        dataset=DatasetProfile.model_validate(profile),
+        device=desk.device,
+    )
+    assert job["peft"]["forecast_seconds"] == plan(configuration, task).train_seconds
+
+
+@pytest.mark.parametrize("hyperparameters", [None, {"n_epochs": "auto", "batch_size": "auto"}])
+def test_without_a_configuration_the_recommender_chooses(
+    client: TestClient, file_id: str, hyperparameters: Any
+) -> None:
+    extra = {} if hyperparameters is None else {"hyperparameters": hyperparameters}
+    job = create(client, file_id, **extra).json()
+
+    assert (job["peft"]["chosen_by"], job["peft"]["rank"]) == ("recommender", 1)
+    given = client.get(f"/v1/recommendations/{job['peft']['recommendation_id']}").json()
+    assert given["configurations"][0]["configuration"] == job["peft"]["configuration"]
+
+
+def test_a_rank_of_a_recommendation_is_what_runs(client: TestClient, file_id: str) -> None:
+    question = {
+        "base_model": {"id": "peftwise-tiny"},
+        "dataset": {"file_id": file_id},
+        "hardware": {"device": "NVIDIA L40S"},
+        "count": 3,
+    }
+    given = client.post("/v1/recommendations", json=question).json()
+
+    choice = {"recommendation_id": given["id"], "rank": 2}
+    job = create(client, file_id, peft=choice).json()
+
+    second = given["configurations"][1]
+    assert job["peft"]["configuration"] == second["configuration"]
+    assert job["peft"]["forecast_seconds"] == second["train_seconds"]["expected"]
+    for wrong, status in ({"rank": 9}, 404), ({"recommendation_id": "rec-x"}, 404):
+        assert create(client, file_id, peft=choice | wrong).status_code == status
+    other = create(client, file_id, model="Qwen/Qwen2.5-0.5B", peft=choice)
+    assert other.status_code == 400
+    assert "is for peftwise-tiny" in other.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "words"),
+    [
+        ({"training_file": "file-x"}, 404, "No file has the id 'file-x'"),
+        ({"validation_file": "file-x"}, 404, "No file has the id"),
+        ({"model": "/etc/passwd"}, 400, "never a path or an address"),
+        ({"model": "../up"}, 400, "never a path or an address"),
+        ({"model": "~/model"}, 400, "never a path or an address"),
+        ({"model": "https://example.org/m"}, 400, "never a path or an address"),
+        ({"model": "no-such/model"}, 400, "no-such/model"),
+        ({"seed": -1}, 400, "`seed`"),
+        ({"seed": 2**40}, 400, "`seed`"),
+        ({"suffix": "a/b"}, 400, "`suffix`"),
+        ({"metadata": {"k": 1}}, 400, "`metadata.k`"),
+        ({"integrations": []}, 400, "not a field that this route knows"),
+        ({"hyperparameters": {"n_epochs": 3}}, 400, "n_epochs"),
+        ({"peft": {}}, 400, "got neither"),
+        ({"peft": {"configuration": {}}}, 400, "`peft.configuration.method` is missing"),
+        ({"peft": {"configuration": CONFIGURATION, "recommendation_id": "x"}}, 400, "got both"),
+        ({"peft": {"configuration": CONFIGURATION | {"batch_size": 0}}}, 400, "batch_size"),
+        ({"peft": {"configuration": CONFIGURATION | {"method": {"name": "x"}}}}, 400, "method"),
+    ],
+)
+def test_a_bad_order_is_refused_with_the_rule(
+    client: TestClient, file_id: str, changes: Any, status: int, words: str
+) -> None:
+    answer = create(client, file_id, **changes)
+
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert words in error["message"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert client.get(JOBS).json()["data"] == []
+
+
+def test_a_rank_above_the_width_of_the_model_is_refused(client: TestClient, file_id: str) -> None:
+    method = CONFIGURATION["method"] | {"r": 256}
+
+    answer = create(client, file_id, peft={"configuration": CONFIGURATION | {"method": method}})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_configuration"
+
+
+def test_a_job_is_cancelled_for_good(client: TestClient, file_id: str) -> None:
+    job_id = create(client, file_id).json()["id"]
+
+    cancelled = client.post(f"{JOBS}/{job_id}/cancel").json()
+    again = client.post(f"{JOBS}/{job_id}/cancel")
+
+    assert cancelled["status"] == "cancelled"
+    assert cancelled["finished_at"] is not None
+    assert again.status_code == 400
+    assert "cancelled cannot cancel" in again.json()["error"]["message"]
+
+
+def test_jobs_and_events_are_listed_newest_first(client: TestClient, file_id: str) -> None:
+    ids = [
+        create(client, file_id, peft={"configuration": CONFIGURATION}).json()["id"] for _ in "abc"
+    ]
+    client.post(f"{JOBS}/{ids[0]}/cancel")
+
+    page = client.get(JOBS, params={"limit": 2}).json()
+    rest = client.get(JOBS, params={"after": page["last_id"]}).json()
+    events = client.get(f"{JOBS}/{ids[0]}/events").json()
+
+    assert [job["id"] for job in page["data"] + rest["data"]] == ids[::-1]
+    assert (page["has_more"], rest["has_more"]) == (True, False)
+    assert [event["number"] for event in events["data"]] == [2, 1]
+    older = client.get(f"{JOBS}/{ids[0]}/events", params={"after": events["data"][0]["id"]}).json()
+    assert [event["number"] for event in older["data"]] == [1]
+    assert client.get(f"{JOBS}/{ids[0]}/events", params={"after": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["", "/events"])
+def test_an_unknown_job_is_not_found(client: TestClient, path: str) -> None:
+    answer = client.get(f"{JOBS}/ftjob-x{path}")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "not_found_error"
