@@ -204,6 +204,7 @@ def _step(hyperparameter: Any, value: Any, rng: np.random.Generator) -> Any:
         others = [choice for choice in hyperparameter.choices if choice != value]
         return _plain(others[int(rng.integers(len(others)))]) if others else value
     vector = float(hyperparameter.to_vector(value)) + float(rng.normal(0.0, MOVE))
+    vector = 1.0 - abs(1.0 - abs(vector))  # a step over an end comes back
     return _plain(hyperparameter.to_value(min(max(vector, 0.0), 1.0)))
 
 
