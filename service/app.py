@@ -92,6 +92,7 @@ def _start(services: Services) -> None:
 
 
 def _stop(services: Services) -> None:
+    services.knowledge.close()
     if services.dispatcher is not None:
         services.dispatcher.stop()
     services.engine.dispose()
