@@ -54,9 +54,16 @@ def incoming_file(folder: Path) -> Iterator[Path]:
 
 
 async def receive_upload(
-    content_type: str, body: AsyncIterator[bytes], path: Path, *, file_field: str = "file"
+    content_type: str,
+    body: AsyncIterator[bytes],
+    path: Path,
+    *,
+    file_field: str = "file",
+    is_optional: bool = False,
 ) -> Upload:
     """Write the file of a multipart form to `path` and return the form.
+
+    Where the file is optional and not there, `path` is empty and so is the label.
 
     Raises:
         InvalidRequest: The body is not such a form, or has no file or two of them.
@@ -66,12 +73,14 @@ async def receive_upload(
         async for chunk in body:
             await run_in_threadpool(form.write, chunk)
         form.close()
-    if form.label is None:
+    if form.label is None and not is_optional:
         raise InvalidRequest(
             f"The form needs a file in its field `{file_field}`, got none. Send one: {_EXAMPLE}.",
             param=file_field,
         )
-    return Upload(path=path, label=form.label, size_bytes=path.stat().st_size, fields=form.fields)
+    return Upload(
+        path=path, label=form.label or "", size_bytes=path.stat().st_size, fields=form.fields
+    )
 
 
 class _Form:

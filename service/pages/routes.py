@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from metadata.errors import InvalidRequest, NotFound, PeftwiseError
 from metadata.features.device import known_devices
@@ -59,6 +60,8 @@ class PageRoute(APIRoute):
                 return error_page(status_of(error), str(error))
             except RequestValidationError as error:
                 return error_page(422, describe_errors(error.errors())[0])
+            except HTTPException as error:
+                return error_page(error.status_code, str(error.detail))
 
         return handle_with_pages
 
@@ -158,7 +161,7 @@ async def _receive(request: Request, path: Path) -> Upload:
     """Read the form; an address-encoded one has no file."""
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/"):
-        return await receive_upload(kind, request.stream(), path)
+        return await receive_upload(kind, request.stream(), path, is_optional=True)
     async with request.form(max_fields=40) as form:
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
     path.touch()
@@ -204,9 +207,14 @@ def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
         found,
         request,
         services.files.profile(form.file_id),
-        can_train=services.models.folder(request.base_model.id) is not None,
+        can_train=_can_train(services, request.base_model.id),
     )
     return replace(_ask_page(services, form), title="Your answer", answer=shown)
+
+
+def _can_train(services: Services, model_id: str) -> bool:
+    """Say whether a model is here: on the server's own list, or the one every worker brings."""
+    return model_id == ask_form.TINY_MODEL or services.models.folder(model_id) is not None
 
 
 def _ask_page(

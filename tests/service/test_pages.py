@@ -53,8 +53,11 @@ class Html(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, dict(attrs))
         self.elements.append(element)
-        if tag not in {"input", "meta", "link", "img", "option", "line", "rect", "circle"}:
+        if tag not in {"input", "meta", "link", "img", "option"}:
             self.open_elements.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(Element(tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
         while self.open_elements and self.open_elements.pop().tag != tag:
