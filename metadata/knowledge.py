@@ -15,7 +15,7 @@ from metadata import knowledge_files
 from metadata.effects import Effect, effects
 from metadata.evidence import Evidence, weigh_evidence
 from metadata.footprint import Plan, plan
-from metadata.past_runs import PastRun, PastRuns, past_runs_of
+from metadata.past_runs import PastRun, PastRuns, pack_runs, past_runs_of, unpack_runs
 from metadata.records import Configuration, ModelProfile, Run, Task
 from metadata.space import default_configuration
 from metadata.surrogates import SURROGATES
@@ -174,7 +174,7 @@ class Knowledge:
 
     def save(self, folder: Path) -> None:
         """Write this version to a folder, which is made where it is not there."""
-        knowledge_files.write(folder, _pack(self), self.past.runs, version=self.version)
+        knowledge_files.write(folder, _pack(self), version=self.version)
 
     @classmethod
     def load(cls, folder: Path) -> "Knowledge":
@@ -183,8 +183,8 @@ class Knowledge:
         Raises:
             InvalidRequest: The folder holds none, it is damaged, or of another version of ours.
         """
-        state, runs, version = knowledge_files.read(folder)
-        return _unpack(state, runs, version=version)
+        content, version = knowledge_files.read(folder)
+        return _unpack(content, version=version)
 
     @cached_property
     def _quality(self) -> Quality:
@@ -215,10 +215,8 @@ def fit_knowledge(runs: Sequence[Run], *, seed: int = 0) -> Knowledge:
         surrogates=surrogates,
         past=past_runs_of(table),
     )
-    state = _pack(draft)
-    return _unpack(
-        state, draft.past.runs, version=knowledge_files.content_version(state, draft.past.runs)
-    )
+    content = _pack(draft)
+    return _unpack(content, version=knowledge_files.content_version(content))
 
 
 def compare(old: Knowledge, new: Knowledge) -> bool:
@@ -320,6 +318,7 @@ def _pack(known: Knowledge) -> knowledge_files.Content:
             },
             **{f"past.{key}": getattr(known.past, key) for key in _PAST_ARRAYS},
         },
+        runs=pack_runs(known.past.runs),
         texts={name: state.texts for name, state in states.items() if state.texts},
     )
 
@@ -327,7 +326,7 @@ def _pack(known: Knowledge) -> knowledge_files.Content:
 _PAST_ARRAYS = ("pair_N", "score_N", "regret_N", "reference_NF", "task_PT")
 
 
-def _unpack(content: knowledge_files.Content, runs: Sequence[Run], *, version: str) -> Knowledge:
+def _unpack(content: knowledge_files.Content, *, version: str) -> Knowledge:
     values = content.values
     return Knowledge(
         version=version,
@@ -352,7 +351,7 @@ def _unpack(content: knowledge_files.Content, runs: Sequence[Run], *, version: s
             )
             for name, spec in SURROGATES.items()
         },
-        past=PastRuns(runs=tuple(runs), **_named(content, "past")),
+        past=PastRuns(runs=unpack_runs(content.runs), **_named(content, "past")),
     )
 
 

@@ -6,10 +6,12 @@ runs.parquet       past runs to point at, without curves
 models/NAME-00.txt boosted trees
 """
 
+import gzip
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,6 @@ from numpy.typing import NDArray
 
 from metadata.errors import InvalidRequest
 from metadata.features import FEATURES, TASK_FEATURES
-from metadata.records import Run
-from metadata.runs_file import read_runs, write_runs
 
 FORMAT = 1
 VERSION_CHARACTERS = 16
@@ -29,26 +29,26 @@ NEXT_STEP = "Make it again with `python -m metadata fit`."
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """All of a version but its runs."""
+    """All of a version; `runs` is JSON."""
 
     values: Mapping[str, Any]
+    runs: str
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def content_version(content: Content, runs: Sequence[Run]) -> str:
+def content_version(content: Content) -> str:
     """Return a hash of all that a version says, whatever the files around it."""
     digest = hashlib.sha256(_json(content.values).encode())
     for name, array in sorted(content.arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
     for name, texts in sorted(content.texts.items()):
         digest.update(f"{name} {len(texts)}".encode() + "".join(texts).encode())
-    for run in runs:
-        digest.update(run.model_dump_json().encode())
+    digest.update(content.runs.encode())
     return digest.hexdigest()[:VERSION_CHARACTERS]
 
 
-def write(folder: Path, content: Content, runs: Sequence[Run], *, version: str) -> None:
+def write(folder: Path, content: Content, *, version: str) -> None:
     """Write a version to a folder; what an older one left there goes."""
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -58,20 +58,20 @@ def write(folder: Path, content: Content, runs: Sequence[Run], *, version: str) 
         for number, text in enumerate(texts):
             (models / f"{name}-{number:02d}.txt").write_text(text)
     np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **content.arrays)
-    write_runs(folder / "runs.parquet", runs)
+    # Without a time, so that the same content gives the same bytes.
+    (folder / "runs.json.gz").write_bytes(gzip.compress(content.runs.encode(), mtime=0))
     head = {
         "format": FORMAT,
         "version": version,
         "features": list(FEATURES),
         "task_features": list(TASK_FEATURES),
-        "order": [run.id for run in runs],
         **content.values,
     }
     (folder / "knowledge.json").write_text(_json(head, indent=1) + "\n")
 
 
-def read(folder: Path) -> tuple[Content, list[Run], str]:
-    """Return what `write` wrote: content, runs in their order, and version.
+def read(folder: Path) -> tuple[Content, str]:
+    """Return what `write` wrote: content and version.
 
     Raises:
         InvalidRequest: There is nothing, it is damaged, or made for other features.
@@ -83,20 +83,19 @@ def read(folder: Path) -> tuple[Content, list[Run], str]:
         with np.load(folder / "arrays.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         texts = _read_texts(folder / "models")
+        runs = gzip.decompress((folder / "runs.json.gz").read_bytes()).decode()
     except FileNotFoundError as error:
         missing = Path(error.filename or "knowledge.json").name
         raise _refusal(f"it has no {missing}") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise _refusal(f"it is damaged: {type(error).__name__}") from None
     if head.pop("features") != list(FEATURES) or head.pop("task_features") != list(TASK_FEATURES):
         raise _refusal("it was made for other features than this version describes tasks by")
-    by_id = {run.id: run for run in read_runs(folder / "runs.parquet")}
-    order, version, _ = head.pop("order"), head.pop("version"), head.pop("format")
-    content = Content(values=head, arrays=arrays, texts=texts)
-    runs = [by_id[one] for one in order if one in by_id]
-    if content_version(content, runs) != version:
+    version, _ = head.pop("version"), head.pop("format")
+    content = Content(values=head, runs=runs, arrays=arrays, texts=texts)
+    if content_version(content) != version:
         raise _refusal("it is damaged: its content does not give its version")
-    return content, runs, version
+    return content, version
 
 
 def _read_texts(folder: Path) -> dict[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 Axes: N past runs (one a row of the table), P pairs, F features.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,24 +76,30 @@ class PastRuns:
         The best of the nearest pair comes first, then the best of the next; seconds follow.
         """
         distance_P = by.distances.between(task_T, self.task_PT)
-        ranked = sorted((place, distance_P[self.pair_N[row]], row) for place, row in self._podium)
-        found: dict[str, Configuration] = {}
-        for _, _, row in ranked:
-            run = self.runs[row]
-            key = relative_key(run.configuration, run.task.model)
-            if len(found) < count and key not in found:
-                found[key] = carry_over(run.configuration, known=run.task.model, new=task.model)
-        return list(found.values())
+        ranked = sorted(
+            (place, distance_P[self.pair_N[row]], row, key) for place, row, key in self._podium
+        )
+        first: dict[str, Run] = {}
+        for _, _, row, key in ranked:
+            first.setdefault(key, self.runs[row])
+        return [
+            carry_over(run.configuration, known=run.task.model, new=task.model)
+            for run in list(first.values())[:count]
+        ]
 
     @cached_property
-    def _podium(self) -> list[tuple[int, int]]:
-        """Return (place, row) of the best runs of each pair that gained at all."""
+    def _podium(self) -> list[tuple[int, int, str]]:
+        """Return (place, row, relative key) of the best runs of each pair that gained at all."""
         podium = []
         for pair in range(len(self.task_PT)):
             rows = np.flatnonzero((self.pair_N == pair) & (self.score_N > 0))
             best = rows[np.argsort(-self.score_N[rows], kind="stable")][:WINNERS_A_PAIR]
-            podium += [(place, int(row)) for place, row in enumerate(best)]
+            podium += [(place, int(row), self._key(int(row))) for place, row in enumerate(best)]
         return podium
+
+    def _key(self, row: int) -> str:
+        run = self.runs[row]
+        return relative_key(run.configuration, run.task.model)
 
     def _past(self, row: int, distance: float) -> PastRun:
         regret = float(self.regret_N[row])
@@ -118,3 +125,27 @@ def past_runs_of(table: Table) -> PastRuns:
 def _latest(row: Sequence[Run]) -> Run:
     latest = max(row, key=lambda run: (run.created_at, run.id))
     return latest.model_copy(update={"curve": (), "versions": {}})
+
+
+def pack_runs(runs: Sequence[Run]) -> str:
+    """Return runs as JSON, each task once."""
+    tasks = {run.task.pair: run.task for run in runs}
+    place = {pair: number for number, pair in enumerate(tasks)}
+    packed = {
+        "tasks": [task.model_dump(mode="json") for task in tasks.values()],
+        "runs": [
+            {
+                **run.model_dump(mode="json", exclude={"task"}, exclude_defaults=True),
+                "task": place[run.task.pair],
+            }
+            for run in runs
+        ],
+    }
+    return json.dumps(packed, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def unpack_runs(text: str) -> tuple[Run, ...]:
+    """Return the runs of `pack_runs`; those of one pair share a task, the latest one's."""
+    packed = json.loads(text)
+    tasks = [Task.model_validate(task) for task in packed["tasks"]]
+    return tuple(Run.model_validate({**run, "task": tasks[run["task"]]}) for run in packed["runs"])

@@ -7,12 +7,12 @@ the learning rate as a multiple of the usual one, and nothing that only suits da
 Axes: N rows, P pairs, K configurations by relative key, F features, T task features.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite, log2
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from metadata.records import (
     Lengths,
     ModelProfile,
     Run,
+    Scalar,
     Task,
-    content_hash,
 )
 
 Floats = NDArray[np.float64]
@@ -39,17 +39,10 @@ Booleans = NDArray[np.bool_]
 WORST_REGRET = 2.0  # also of a run that failed or went over its budget
 NOISES = 4.0  # the best must exceed the median by so many standard deviations of repeats
 MINIMUM_CORE = 5  # scored core configurations, fewer give no median worth the name
+LIMITED_STATES = ("timed_out", "out_of_memory")  # by what was granted, not by the configuration
 CORE_SHARE = 0.8  # of the core must have been tried on a pair that is to be compared with others
+DIGITS = 9  # of features: carrying a rate over and back must not tell configurations apart
 RATE_STEPS = 32  # steps of a doubling, 2 % each: rates nearer than that count as one
-# Chosen to suit data and device, with little effect on which configuration is best.
-SUITED = {
-    "seed",
-    "max_length_tokens",
-    "loss_on",
-    "precision",
-    "gradient_checkpointing",
-    "attention",
-}
 
 # What configurations are described on when the task must not matter: any fixed task would do.
 _USUAL_LENGTHS = Lengths(mean=200, p50=180, p90=400, p99=800, max=1000)
@@ -120,6 +113,8 @@ class Table:
         task_PT: `features.describe_task` of each pair.
         score_N: Mean nats gained over the repeats that were scored, NaN where none was.
         regret_N: (best - score) / (best - median) in the pair, clipped to [0, 2]; a failed run 2.
+            NaN too for runs beyond the core that only ran out of time or memory: that says
+            nothing of quality, and costs are learnt apart.
         noise_P: Standard deviation of the scores of repeats.
         spread_P: Best less median score of the core.
         dropped: Pairs with core runs and without a regret.
@@ -203,13 +198,37 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
 
 
 def relative_key(configuration: Configuration, model: ModelProfile) -> str:
-    """Name the choices of a configuration that carry over to another base model."""
-    choices: dict[str, Any] = configuration.model_dump(mode="json", exclude=SUITED)
+    """Name the choices of a configuration that carry over to another base model.
+
+    Left out is what only suits data and device: seed, length, loss, precision, checkpointing.
+    """
+    method, optimizer, schedule = (
+        configuration.method,
+        configuration.optimizer,
+        configuration.schedule,
+    )
     ratio = rate_ratio(configuration, model)
-    choices["optimizer"]["learning_rate"] = round(RATE_STEPS * log2(ratio))
-    if not METHODS[configuration.method.name].uses_target_modules:
-        del choices["target_modules"]
-    return content_hash(choices)[:16]
+    targeted = METHODS[method.name].uses_target_modules
+    choices = (
+        *(method.name, *_values(method.values)),
+        configuration.target_modules if targeted else "",
+        *(optimizer.name, *_values(optimizer.values), _plain(optimizer.weight_decay)),
+        round(RATE_STEPS * log2(ratio)),
+        *(schedule.name, *_values(schedule.values), _plain(schedule.warmup_fraction)),
+        *(configuration.batch_size, _plain(configuration.epochs)),
+        *(configuration.quantization, configuration.packing, configuration.keep),
+    )
+    return hashlib.sha256(repr(choices).encode()).hexdigest()[:16]
+
+
+def _values(values: Mapping[str, Scalar]) -> list[tuple[str, str]]:
+    return [(name, _plain(value)) for name, value in sorted(values.items())]
+
+
+def _plain(value: Scalar) -> str:
+    """Return a value as text, a number the same whether it came as 0 or 0.0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.6g}" if is_number else str(value)
 
 
 def describe_alone(
@@ -220,7 +239,7 @@ def describe_alone(
         carry_over(configuration, known=model, new=REFERENCE.model)
         for configuration, model in zip(configurations, models, strict=True)
     ]
-    return describe(REFERENCE, carried)
+    return np.round(describe(REFERENCE, carried), DIGITS)
 
 
 def build_table(runs: Iterable[Run]) -> Table:
@@ -248,7 +267,7 @@ def build_table(runs: Iterable[Run]) -> Table:
     score_N = np.array([_mean_score(row) for row in rows])
     noise_P = _noise(rows, pair_N, count=len(pairs))
     regret_N, spread_P, reasons = _regrets(
-        score_N, _failed_shares(rows), pair_N, core_N, noise_P, core_count=len(core_keys)
+        score_N, _failed_shares(rows, core_N), pair_N, core_N, noise_P, core_count=len(core_keys)
     )
     return Table(
         runs=ordered,
@@ -312,8 +331,13 @@ def _mean_score(row: Sequence[Run]) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
-def _failed_shares(rows: Sequence[Sequence[Run]]) -> Floats:
-    return np.array([1.0 - len(_scores(row)) / len(row) for row in rows])
+def _failed_shares(rows: Sequence[Sequence[Run]], core_N: Booleans) -> Floats:
+    """Return the share of each row's runs that failed, NaN where none says anything."""
+    shares = []
+    for row, core in zip(rows, core_N, strict=True):
+        telling = [run for run in row if core or run.state not in LIMITED_STATES]
+        shares.append(1.0 - len(_scores(row)) / len(telling) if telling else float("nan"))
+    return np.array(shares)
 
 
 def _noise(rows: Sequence[Sequence[Run]], pair_N: Integers, *, count: int) -> Floats:

@@ -14,7 +14,7 @@ import lightgbm
 import numpy as np
 
 from metadata.features import TASK_FEATURES
-from metadata.surrogates.bags import Lessons, fit_bags, lessons_of, mean_of, unseen
+from metadata.surrogates.bags import Lessons, first_repeat, fit_bags, lessons_of, mean_of, unseen
 from metadata.surrogates.calibration import (
     QUANTILES,
     Outside,
@@ -34,7 +34,7 @@ from metadata.surrogates.portfolio import (
 )
 from metadata.surrogates.scenarios import Setting, balance, fill, greedy, squares, weigh
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec
-from metadata.table import WORST_REGRET, Floats, Integers, Table
+from metadata.table import WORST_REGRET, Booleans, Floats, Integers, Table
 
 # A regret forecast below this is drawn out towards 0 and never reaches it: nothing is certain to
 # be the best, and the order of the best must not be lost by clipping.
@@ -43,6 +43,7 @@ WIDEST = 3.0  # times the usual interval: by then it covers nearly all of [0, 2]
 # Standard errors by which a configuration outside the core must be better to be picked before
 # one of the core: the one-standard-error rule, since the best of many forecasts flatters itself.
 CAUTION = 1.0
+SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
 SCREENED = 100  # candidates that a list is chosen from: the best by expected regret
 
 
@@ -87,10 +88,19 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Forecasts regret."""
+    """Forecasts regret.
+
+    Attributes:
+        tried: Methods and optimizers that past runs tried; of others nothing can be said.
+        averages: Models of a configuration alone.
+        shifts: Models of what a task changes.
+        setting: How far shifts and likeness of tasks are believed.
+    """
 
     scenarios: Scenarios
-    models: tuple[tuple[lightgbm.Booster, lightgbm.Booster], ...]
+    tried: tuple[str, ...]
+    averages: tuple[lightgbm.Booster, ...]
+    shifts: tuple[lightgbm.Booster, ...]
     setting: Setting
     core: Core
     outside: Outside
@@ -135,7 +145,7 @@ class Quality:
         trust = self.setting.trust * self.distances.trust(
             float(self.distances.to_known(candidates.task_T).min())
         )
-        average_C = self.outside.shrink(self._average(candidates))
+        average_C = self._average(candidates)
         return average_C if trust == 0 else average_C + trust * self._shift(candidates)
 
     def pick(self, candidates: Candidates, regret_C: Floats, *, count: int) -> Integers:
@@ -180,6 +190,8 @@ class Quality:
                 "setting": vars(self.setting),
                 "outside": vars(self.outside),
                 "near": self.errors.near,
+                "tried": list(self.tried),
+                "averages": len(self.averages),
             },
             arrays={
                 **scenarios.arrays,
@@ -190,14 +202,27 @@ class Quality:
                 "high_LD": self.errors.high_LD,
                 "difference_Q": self.difference_Q,
             },
-            texts=tuple(model.model_to_string() for models in self.models for model in models),
+            texts=tuple(model.model_to_string() for model in (*self.averages, *self.shifts)),
         )
 
     def _average(self, candidates: Candidates) -> Floats:
-        return mean_of([average for average, _ in self.models], candidates.reference_CF)
+        average_C = self.outside.shrink(mean_of(self.averages, candidates.reference_CF))
+        never_C = ~self._was_tried(candidates)
+        average_C[never_C] = np.maximum(average_C[never_C], self.outside.mean)
+        return average_C
 
     def _shift(self, candidates: Candidates) -> Floats:
-        return mean_of([shift for _, shift in self.models], candidates.X_CF)
+        return np.where(self._was_tried(candidates), mean_of(self.shifts, candidates.X_CF), 0.0)
+
+    def _was_tried(self, candidates: Candidates) -> Booleans:
+        known = set(self.tried)
+        return np.array(
+            [
+                one.method.name in known and one.optimizer.name in known
+                for one in candidates.configurations
+            ],
+            dtype=bool,
+        )
 
     def _scenarios(self, candidates: Candidates) -> Floats:
         """Return the regret of each candidate in each past pair, T x C.
@@ -214,8 +239,7 @@ class Quality:
             strange = candidates.take(others)
             likeness_CK = self.core.likeness(strange.reference_CF)
             deviation_TK = filled_TK - weight_T @ filled_TK
-            mean_C = self.outside.shrink(self._average(strange))
-            scenario_TC[:, others] = mean_C + deviation_TK @ likeness_CK.T
+            scenario_TC[:, others] = self._average(strange) + deviation_TK @ likeness_CK.T
         return scenario_TC
 
 
@@ -257,7 +281,9 @@ def fit_with_held_out(table: Table, seed: int) -> tuple[Quality, Rehearsal]:
     )
     quality = Quality(
         scenarios=scenarios,
-        models=tuple((bag.average, bag.shift) for bag in bags),
+        tried=_tried(table),
+        averages=tuple(bag.average for bag in first_repeat(bags)),
+        shifts=tuple(bag.shift for bag in bags),
         setting=setting,
         core=_core(table),
         outside=outside,
@@ -285,22 +311,32 @@ def _core_shifts(
     return shift_TK
 
 
+def _tried(table: Table) -> tuple[str, ...]:
+    rows = np.flatnonzero(np.isfinite(table.regret_N))
+    configurations = [table.rows[int(row)][0].configuration for row in rows]
+    methods = {one.method.name for one in configurations}
+    return tuple(sorted(methods | {one.optimizer.name for one in configurations}))
+
+
 def _core(table: Table) -> Core:
     first_K = [int(np.flatnonzero(table.key_N == key)[0]) for key in table.core_keys]
     spread_F = table.reference_NF.std(axis=0)
     return Core(
         reference_KF=table.reference_NF[first_K],
-        scale_F=np.where(spread_F > 0, spread_F, 1.0),
+        scale_F=np.where(spread_F > SMALLEST_SPREAD, spread_F, 1.0),
     )
 
 
 def restore(state: State) -> Quality:
     """Return the surrogate that a state was taken from."""
     arrays = state.arrays
-    boosters = [lightgbm.Booster(model_str=text) for text in state.texts]
+    boosters = tuple(lightgbm.Booster(model_str=text) for text in state.texts)
+    averages = state.values["averages"]
     return Quality(
         scenarios=restore_scenarios(state),
-        models=tuple(zip(boosters[::2], boosters[1::2], strict=True)),
+        tried=tuple(state.values["tried"]),
+        averages=boosters[:averages],
+        shifts=boosters[averages:],
         setting=Setting(**state.values["setting"]),
         core=Core(reference_KF=arrays["core_KF"], scale_F=arrays["core_scale_F"]),
         outside=Outside(**state.values["outside"]),

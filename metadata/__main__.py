@@ -1,0 +1,176 @@
+"""The meta-dataset from the command line: python -m metadata describe | fit | evaluate | ..."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from metadata.database import open_database
+from metadata.errors import PeftwiseError
+from metadata.evaluation import CostScore, Evaluation, Spread, evaluate
+from metadata.history import History
+from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
+from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
+from metadata.surrogates.choice import COUNTS
+from metadata.table import build_table
+
+TITLES = {
+    "random": "random",
+    "default": "default LoRA",
+    "width_rule": "default at the width rule's rate",
+    "best_average": "best average",
+    "portfolio": "greedy portfolio",
+    "ours": "ours",
+}
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Look after past runs and what they teach."
+)
+RunsOption = Annotated[Path, typer.Option("--runs", help="Parquet file of runs")]
+SeedOption = Annotated[int, typer.Option(help="of everything random")]
+DatabaseOption = Annotated[
+    str, typer.Option(help="such as sqlite:///peftwise.db", envvar="PEFTWISE_DATABASE_URL")
+]
+
+
+@app.command("describe")
+def describe_runs(runs: RunsOption = SHIPPED_RUNS) -> None:
+    """Print what is in a file of runs."""
+    table = build_table(read_runs(runs))
+    console = Console()
+    console.print(
+        f"{len(table.runs)} runs, {len(table.rows)} different, of {len(table.tasks)} tasks over "
+        f"{len(table.groups)} datasets; {len(table.core_keys)} core configurations"
+    )
+    _print_counts(console, "state", Counter(run.state for run in table.runs))
+    _print_counts(console, "method", Counter(c.method.name for c in table.configurations))
+    _print_counts(console, "model", Counter(run.task.model.id for run in table.runs))
+    _print_counts(console, "source", Counter(run.origin.source for run in table.runs))
+    for one in table.dropped:
+        console.print(f"not compared: {one.dataset} on {one.model}: {one.reason}", highlight=False)
+
+
+@app.command("fit")
+def fit(
+    runs: RunsOption = SHIPPED_RUNS,
+    output: Annotated[Path, typer.Option(help="folder to write")] = SHIPPED_KNOWLEDGE,
+    seed: SeedOption = 0,
+) -> None:
+    """Fit knowledge on runs and write it to a folder."""
+    known = fit_knowledge(read_runs(runs), seed=seed)
+    known.save(output)
+    ours, portfolio = (known.held_out["regret"][name]["1"] for name in ("ours", "portfolio"))
+    print(
+        f"version {known.version} from {known.created_from['runs']} runs; regret at 1 on datasets "
+        f"left out: ours {ours:.3f}, portfolio {portfolio:.3f}"
+    )
+
+
+@app.command("evaluate")
+def evaluate_runs(
+    runs: RunsOption = SHIPPED_RUNS,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures")] = None,
+    peft_only: Annotated[bool, typer.Option("--peft-only", help="without full")] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Leave one dataset out: regret of each player at 1, 2, 4, 8, 16 runs, and calibration."""
+    result = evaluate(read_runs(runs), seed=seed, peft_only=peft_only)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
+    _print_evaluation(Console(), result)
+
+
+@app.command("export")
+def export_runs(
+    output: Annotated[Path, typer.Argument(help="Parquet file to write")],
+    database_url: DatabaseOption,
+) -> None:
+    """Write the run history of a database to a file."""
+    history = History(open_database(database_url))
+    runs = [history.get(run.id) for run in history.stream()]  # a stream leaves curves out
+    write_runs(output, runs)
+    print(f"{len(runs)} runs written to {output.name}")
+
+
+@app.command("import")
+def import_runs(
+    file: Annotated[Path, typer.Argument(help="Parquet file to read")],
+    database_url: DatabaseOption,
+) -> None:
+    """Add the runs of a file to the run history of a database; those known are skipped."""
+    runs = read_runs(file)
+    added = History(open_database(database_url)).add_many(runs)
+    print(f"{added} runs added, {len(runs) - added} known already")
+
+
+def main() -> None:
+    """Run the command line; exit 1 where something asked for cannot be done."""
+    try:
+        app(prog_name="python -m metadata")
+    except PeftwiseError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+def _print_counts(console: Console, name: str, counts: Counter[str]) -> None:
+    shown = ", ".join(f"{count} {value}" for value, count in counts.most_common())
+    console.print(f"by {name}: {shown}", highlight=False)
+
+
+def _print_evaluation(console: Console, result: Evaluation) -> None:
+    table = RichTable(
+        title=f"Mean regret of the best so far, one of {result.datasets} datasets left out "
+        "(0: best of the core, 1: its median)"
+    )
+    table.add_column("runs")
+    for count in COUNTS:
+        table.add_column(str(count), justify="right")
+    for name, by_count in result.regret.items():
+        style = "bold" if name == "ours" else ""
+        table.add_row(TITLES[name], *(f"{by_count[k]:.3f}" for k in COUNTS), style=style)
+    table.add_section()
+    table.add_row("ours - portfolio", *(f"{result.difference[k].mean:+.3f}" for k in COUNTS))
+    table.add_row("90 % interval", *(_interval(result.difference[k]) for k in COUNTS))
+    console.print(table)
+    for line in _lines(result):
+        console.print(line, highlight=False)
+
+
+def _lines(result: Evaluation) -> list[str]:
+    return [
+        f"{result.pairs} tasks, {result.rows} configurations tried on them; default and width "
+        "rule go on at random after their first run",
+        f"Kendall's tau of forecast and regret within a task: {_shown(result.tau)}",
+        f"90 % intervals of regret hold {_shown(result.coverage)}",
+        *_cost_line("training time", result.time),
+        *_cost_line("peak memory", result.memory),
+        "chosen inside the folds: "
+        + ", ".join(f"{count} x ({name})" for name, count in result.settings.items()),
+        *(f"not compared: {one.dataset} on {one.model}: {one.reason}" for one in result.dropped),
+    ]
+
+
+def _cost_line(name: str, score: CostScore | None) -> list[str]:
+    if score is None:
+        return []
+    return [
+        f"{name}: median error {score.median_error:.1%}, "
+        f"90 % intervals hold {_shown(score.coverage)}"
+    ]
+
+
+def _shown(spread: Spread) -> str:
+    return f"{spread.mean:.3f} ({spread.low:.3f} to {spread.high:.3f})"
+
+
+def _interval(spread: Spread) -> str:
+    return f"{spread.low:+.3f} {spread.high:+.3f}"
+
+
+if __name__ == "__main__":
+    main()
