@@ -31,6 +31,16 @@ def hold_folder(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def check_free(folder: Path) -> None:
+    """Let a data folder pass that no server holds now.
+
+    Raises:
+        Conflict: One does.
+    """
+    with hold_folder(folder):
+        pass
+
+
 def _lock(handle: int) -> None:
     if fcntl is None:
         return

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from metadata.errors import InvalidRequest, Unavailable
 from service.client import connect
+from service.folder_lock import check_free
 from service.security import check_settings
 from service.settings import Settings
 
@@ -37,8 +38,10 @@ def serve(
     Raises:
         InvalidRequest: The address is open to other machines and there is no key.
         Unavailable: The address is taken.
+        Conflict: Another server runs on the data folder.
     """
     check_settings(settings)
+    check_free(settings.data_dir)
     with _listen(settings) as listener:
         bound = settings.model_copy(update={"port": listener.getsockname()[1]})
         config = uvicorn.Config(
