@@ -61,19 +61,18 @@ class Rendered:
     is_templated: bool
 
 
-def encode_splits(request: RunRequest, tokenizer: Any) -> EncodedSplits:
+def encode_splits(request: RunRequest, tokenizer: Any, *, max_length_tokens: int) -> EncodedSplits:
     """Return the request's examples as tokens.
 
     Raises:
         InvalidDataset: A split is empty, or an example does not go with the chat template.
     """
-    length = request.configuration.max_length_tokens
     held_out = request.scoring
 
     def encode_all(name: str, examples: Sequence[Example]) -> list[Tokens]:
         if not examples:
             raise InvalidDataset(f"A run needs at least one {name} example, got none. Add some.")
-        return [encode(example, tokenizer, max_length_tokens=length) for example in examples]
+        return [encode(one, tokenizer, max_length_tokens=max_length_tokens) for one in examples]
 
     return EncodedSplits(
         train=encode_all("training", request.train),
@@ -209,7 +208,7 @@ def _truncate(tokens: Tokens, length: int, *, keep_first: bool) -> Tokens:
     if excess <= 0:
         return tokens
     kept = 1 if keep_first else 0
-    first_target = tokens.is_completion.index(True)
+    first_target = tokens.is_completion.index(True) if any(tokens.is_completion) else 0
     cut = max(0, min(excess, first_target - 1 - kept))  # one token of the prompt must stay
     ids = tokens.ids[:kept] + tokens.ids[kept + cut :]
     marks = tokens.is_completion[:kept] + tokens.is_completion[kept + cut :]

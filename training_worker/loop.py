@@ -19,8 +19,6 @@ from training_worker.optimizer import CLIP_NORM, build_optimizer, build_schedule
 from training_worker.request import RunRequest, StepTaken
 from training_worker.scoring import target_logits
 
-USUAL_MICRO_BATCH = 8  # examples; where no forecast says how many fit
-
 MicroBatches = list[list[Tokens]]
 OnStep = Callable[[StepTaken], None]
 
@@ -69,15 +67,17 @@ def fit_memory(
     examples: Sequence[Tokens],
     request: RunRequest,
     ledger: Ledger,
+    *,
+    micro_batch_size: int,
 ) -> list[MicroBatches]:
-    """Return the plan with the largest micro-batch that fits, as rehearsed.
+    """Return the plan with the first micro-batch that a rehearsal fits in, halving it till then.
 
     Raises:
         OverMemory: A micro-batch of one example is still over the limit.
         torch.OutOfMemoryError: The same, and the device said so.
     """
     configuration = request.configuration
-    size = min(configuration.batch_size, request.micro_batch_size or USUAL_MICRO_BATCH)
+    size = micro_batch_size
     while True:
         plan = plan_steps(examples, configuration, micro_batch_size=size)
         try:
@@ -87,6 +87,7 @@ def fit_memory(
             if size == 1:
                 raise
             size = size // 2
+            torch.cuda.empty_cache()  # does nothing where there is no CUDA
         else:
             ledger.micro_batch_size, ledger.all_steps = size, len(plan)
             return plan

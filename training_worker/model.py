@@ -24,6 +24,12 @@ class Base:
     tokenizer: Any
     name: str
 
+    @property
+    def context_tokens(self) -> int:
+        """Return the most tokens that the model reads at once, a large number if it names none."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 2**20)
+
 
 def resolve_model(model_id: str) -> str:
     """Return the folder of a shipped or local model, or the id itself for the hub."""
@@ -84,6 +90,7 @@ def load_base(model_id: str, configuration: Configuration, device: torch.device)
             "Check the name, the network, and that its files are complete.",
             param="base_model",
         ) from error
+    _check_tokenizer(tokenizer, name)
     model.requires_grad_(False)
     model.name_or_path = model.config._name_or_path = name  # a saved adapter names no folder
     return Base(model if hasattr(model, "hf_quantizer") else model.to(device), tokenizer, name)
@@ -93,7 +100,11 @@ def prepare(model: Any, configuration: Configuration) -> None:
     """Set what training needs beside the adapter."""
     model.config.use_cache = False
     if configuration.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        kwargs = {"use_reentrant": False}
+        if hasattr(model, "activation_checkpointing_enable"):  # the newer name
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs=kwargs)
+        else:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=kwargs)
 
 
 def _check_machine(configuration: Configuration, device: torch.device) -> None:
@@ -117,6 +128,15 @@ def _check_machine(configuration: Configuration, device: torch.device) -> None:
             "attention flash_attention_2 needs a CUDA GPU and flash-attn, which this machine "
             "lacks. Set attention to sdpa.",
             param="attention",
+        )
+
+
+def _check_tokenizer(tokenizer: Any, name: str) -> None:
+    if not tokenizer.is_fast:
+        raise UnknownModel(
+            f"The base model's tokenizer must say which characters each token is of; {name!r} has "
+            "a slow one, which cannot. Use a model with a tokenizer.json.",
+            param="base_model",
         )
 
 

@@ -28,7 +28,7 @@ class RunRequest:
         device: auto, cpu or cuda.
         output_folder: Where the adapter is written; None writes none.
         evaluations: Points of the learning curve after step 0, at most one a step.
-        micro_batch_size: Where to start looking for one that fits; None: 8.
+        micro_batch_size: The first to try, halved until it fits; None: as forecast.
     """
 
     base_model: str

@@ -12,6 +12,7 @@ from training_worker.data import encode_splits, padding_id
 from training_worker.failures import check_kept, classify
 from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
+from training_worker.micro_batch import first_micro_batch
 from training_worker.model import Base, choose_device, load_base, prepare
 from training_worker.request import RunRequest, RunResult, ScoreSettings
 from training_worker.scoring import Judge, choose_rankings
@@ -50,18 +51,20 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     check(configuration)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
-    splits = encode_splits(request, base.tokenizer)
+    length = min(configuration.max_length_tokens, base.context_tokens)
+    splits = encode_splits(request, base.tokenizer, max_length_tokens=length)
     judge = Judge(base.model, base.tokenizer, splits, request.scoring, ledger)
     base_validation, base_test = judge.validate(), judge.test()
 
     learner = _learner(base, request)
     ledger.trainable_parameters = sum(weight.numel() for weight in learner.weights.values())
-    plan = fit_memory(learner, splits.train, request, ledger)
+    size = first_micro_batch(request, base.model, splits.train, ledger.device)
+    plan = fit_memory(learner, splits.train, request, ledger, micro_batch_size=size)
     judge = replace(judge, model=learner.model)
     checkpoints = train(learner, plan, request, ledger, validate=judge.validate, on_step=on_step)
 
     check_kept(checkpoints.kept(configuration.keep).loss, base_validation)
-    rankings = choose_rankings(request, base.tokenizer)
+    rankings = choose_rankings(request, base.tokenizer, max_length_tokens=length)
     scores = judge.compare(checkpoints, base_test, keep=configuration.keep, rankings=rankings)
     if request.output_folder is not None:
         save_adapter(learner.model, configuration, request.output_folder, base=base.name)

@@ -145,20 +145,22 @@ def target_logits(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor,
     return output.logits[:, :-1][is_target_BL].float(), labels_BL[is_target_BL], is_target_BL
 
 
-def choose_rankings(request: RunRequest, tokenizer: Any) -> list[list[Tokens]]:
+def choose_rankings(
+    request: RunRequest, tokenizer: Any, *, max_length_tokens: int
+) -> list[list[Tokens]]:
     """Return for each ranked test example its own completion first, then distractors in its place.
 
     Distractors are other completions of the test split, the same for every run on the data.
     Nothing is ranked where there is no prompt or only one completion.
     """
-    settings, length = request.scoring, request.configuration.max_length_tokens
+    settings = request.scoring
     asked = [example for example in request.test[: settings.test_examples] if example.prompt]
     completions = sorted({example.completion for example in asked})
     if len(completions) < 2:
         return []
     rng = Random(0)  # the same distractors for every configuration
     return [
-        [encode(one, tokenizer, max_length_tokens=length) for one in variants]
+        [encode(one, tokenizer, max_length_tokens=max_length_tokens) for one in variants]
         for variants in (
             _variants(example, completions, settings.distractors, rng)
             for example in asked[: settings.ranked_examples]

@@ -96,7 +96,7 @@ def chat(number: int) -> Example:
     return Example(turns=turns, prompt=asked, completion=answered)
 
 
-def configuration(method: str = "lora", **changes: object) -> Configuration:
+def configuration(method: str = "lora", /, **changes: object) -> Configuration:
     values = {
         "method": {"name": method} | defaults(METHODS[method].parameters),
         "optimizer": {"name": "adamw", "learning_rate": 1e-2},
@@ -112,7 +112,7 @@ def make_request(tiny_llama: str) -> MakeRequest:
     """Return a function that makes a small request; arguments change what it asks."""
 
     def make(
-        method: str = "lora", *, base_model: str = tiny_llama, **changes: object
+        method: str = "lora", /, *, base_model: str = tiny_llama, **changes: object
     ) -> RunRequest:
         of_request = {
             name: changes.pop(name) for name in list(changes) if name in RunRequest.__annotations__
