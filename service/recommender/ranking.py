@@ -9,17 +9,22 @@ best of several tries is what counts. Axes: C candidates, B those that fit, Q = 
 bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from metadata.knowledge import Forecast, Knowledge
+from metadata.methods import METHODS
+from metadata.records import Configuration
 from metadata.table import Booleans, Floats, Integers
 from service.recommender.fitting import Planned
 from service.recommender.question import Question
 
 REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
 CHEAPEST_MARGIN = 0.1  # regret: a tenth of the way from the best configuration to the median
+LOOKED_AT = 4  # times the count: some of what is picked is too like the rest
+ALIKE_TIMES = 2.0  # rank, rate, batch and epochs that differ by less make no different list
 _FIELDS = (
     "regret", "regret_low", "regret_high", "beats_default",
     "seconds", "seconds_low", "seconds_high", "bytes", "bytes_low", "bytes_high",
@@ -42,9 +47,43 @@ def rank(
     elif question.objective == "balanced":
         fitting = _traded(fitting)
     configurations = [candidates[row].configuration for row in rows_B]
-    count = min(question.count, len(rows_B))
-    picked = known.pick(question.task, configurations, fitting, count=count)
-    return [int(rows_B[row]) for row in picked]
+    enough = min(LOOKED_AT * question.count, len(rows_B))
+    picked = known.pick(question.task, configurations, fitting, count=enough)
+    order = _unlike_first(picked, configurations)
+    return [int(rows_B[row]) for row in order[: question.count]]
+
+
+def _unlike_first(picked: Sequence[int], configurations: Sequence[Configuration]) -> list[int]:
+    """Return the rows in order, those much like an earlier one after all others."""
+    unlike: list[int] = []
+    for row in picked:
+        if not any(_are_alike(configurations[row], configurations[other]) for other in unlike):
+            unlike.append(row)
+    return [*unlike, *(row for row in picked if row not in unlike)]
+
+
+def _are_alike(one: Configuration, other: Configuration) -> bool:
+    """Say whether two configurations differ in small steps only."""
+    if _kind(one) != _kind(other):
+        return False
+    pairs = zip(_sizes(one), _sizes(other), strict=True)
+    return all(max(a, b) < ALIKE_TIMES * min(a, b) for a, b in pairs)
+
+
+def _kind(configuration: Configuration) -> tuple[str, ...]:
+    spec = METHODS[configuration.method.name]
+    target = configuration.target_modules if spec.uses_target_modules else ""
+    return configuration.method.name, target, configuration.optimizer.name
+
+
+def _sizes(configuration: Configuration) -> tuple[float, ...]:
+    rank = configuration.method.values.get("r")
+    return (
+        float(rank) if isinstance(rank, int) else 1.0,
+        configuration.optimizer.learning_rate or 1.0,
+        float(configuration.batch_size),
+        configuration.epochs,
+    )
 
 
 def take(forecast: Forecast, rows: Integers) -> Forecast:

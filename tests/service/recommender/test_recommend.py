@@ -59,6 +59,23 @@ def test_answer_has_as_many_different_configurations_as_asked(ask: Ask, count: i
     assert [option.rank for option in given.configurations] == list(range(1, count + 1))
 
 
+def test_a_short_list_holds_no_two_of_a_kind_with_all_sizes_alike(ask: Ask) -> None:
+    chosen = [option.configuration for option in ask(count=5).configurations]
+
+    for row, one in enumerate(chosen):
+        for other in chosen[:row]:
+            same_kind = (one.method.name, one.target_modules, one.optimizer.name) == (
+                *(other.method.name, other.target_modules, other.optimizer.name),
+            )
+            times = [
+                (one.optimizer.learning_rate or 1) / (other.optimizer.learning_rate or 1),
+                one.batch_size / other.batch_size,
+                one.epochs / other.epochs,
+                (one.method.values.get("r") or 1) / (other.method.values.get("r") or 1),
+            ]
+            assert not (same_kind and all(1 / 2 < ratio < 2 for ratio in times))
+
+
 def test_first_configuration_has_learnt_the_rate_of_past_runs(ask: Ask) -> None:
     best = ask().configurations[0]
 

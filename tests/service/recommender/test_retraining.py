@@ -1,15 +1,14 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metadata.database import open_database
 from metadata.errors import Conflict, Unavailable
 from metadata.history import History
-from metadata.knowledge import Knowledge
 from metadata.records import Run
 from service.recommender.answer import answer
 from service.recommender.knowledge import KnowledgeStore
@@ -63,23 +62,21 @@ def test_nothing_new_changes_nothing(history: History, store: KnowledgeStore) ->
 
 
 def test_a_version_that_is_worse_is_kept_but_not_activated(
-    runs: list[Run], sqlite_url: str, knowledge: Knowledge, tmp_path: Path
+    runs: list[Run], sqlite_url: str, store: KnowledgeStore
 ) -> None:
-    groups = {
-        group: {player: dict.fromkeys(regret, -1.0) for player, regret in figures.items()}
-        for group, figures in knowledge.held_out["groups"].items()
-    }
-    better = replace(knowledge, version="better", held_out={**knowledge.held_out, "groups": groups})
-    better.save(tmp_path / "shipped")
-    store = KnowledgeStore(tmp_path / "knowledge", shipped=tmp_path / "shipped")
+    scores = np.random.default_rng(0).permutation([run.scores for run in runs])
     history = History(open_database(sqlite_url))
-    history.add_many(runs)
+    history.add_many(
+        run.model_copy(update={"scores": other}) for run, other in zip(runs, scores, strict=True)
+    )
+    before = store.current.version
 
     result = refit(history, store)
 
     assert not result.activated
+    assert result.after.held_out.ours["1"] > result.before.held_out.ours["1"]
     assert result.after.version in result.reason
-    assert store.current.version == "better"
+    assert store.current.version == before
     assert store.activate(result.after.version).is_current
 
 
