@@ -20,6 +20,7 @@ from training_worker.tasks.text import documents
 
 Rows = NDArray[np.uint16]
 SAMPLE_BYTES = 12_000_000  # enough for the pieces of a small vocabulary to settle
+_SAMPLE_OF_TOKENS = 8  # bytes for each token trained on: a short training needs no long sample
 SHARD_TOKENS = 1_000_000  # of our own generators, one seed each, so that processes share the work
 _DOCUMENTS_AT_ONCE = 512
 _SEEDS_APART = 1_000_003  # of two pretraining seeds, more than there are shards of one
@@ -27,11 +28,12 @@ _SEEDS_APART = 1_000_003  # of two pretraining seeds, more than there are shards
 
 def sample(settings: Settings) -> Iterator[str]:
     """Yield documents from which the tokenizer is learnt."""
+    enough = min(SAMPLE_BYTES, _SAMPLE_OF_TOKENS * settings.tokens)
     read = 0
     for text in texts(settings):
         yield text
         read += len(text)
-        if read > SAMPLE_BYTES:
+        if read > enough:
             return
 
 
