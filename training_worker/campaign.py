@@ -1,0 +1,158 @@
+"""Train many configurations on many datasets, into a meta-dataset; what is done is not done again.
+
+python -m training_worker campaign --output FOLDER --processes N --data FOLDER
+python -m training_worker campaign merge --output FOLDER --to FILE.parquet
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from metadata.errors import PeftwiseError
+from metadata.records import RunState
+from metadata.runs_file import write_runs
+from training_worker.campaigns.plan import PHASES, Item, plan_items
+from training_worker.campaigns.pool import work_off
+from training_worker.campaigns.shards import done_ids, read_shards
+from training_worker.campaigns.sources import find_sources
+
+BASE_MODEL = "peftwise-tiny"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `python -m training_worker campaign`; return the exit status."""
+    merging = bool(arguments) and arguments[0] == "merge"
+    try:
+        return _merge(arguments[1:]) if merging else _campaign(arguments)
+    except PeftwiseError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. The same command goes on where this one was.\n")
+        return 1
+
+
+def run_items(
+    items: Sequence[Item],
+    output: Path,
+    *,
+    processes: int,
+    minutes: float | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Counter[RunState]:
+    """Do the items that are not in the output folder yet; return how many ended in which state."""
+    done = done_ids(output)
+    left = [item for item in items if item.run_id not in done]
+    end = None if minutes is None else now() + 60 * minutes
+    states: Counter[RunState] = Counter()
+    with _bar() as bar:
+        row = bar.add_task("", total=len(items), completed=len(items) - len(left), failed=0, rate=0)
+        started = now()
+
+        def report(state: RunState) -> None:
+            states[state] += 1
+            ended = states.total()
+            rate = round(3600 * ended / max(1e-9, now() - started))
+            bar.update(row, advance=1, failed=ended - states["succeeded"], rate=rate)
+
+        work_off(
+            iter(left),
+            output,
+            processes=min(processes, max(1, len(left))),
+            is_over=lambda: end is not None and now() >= end,
+            report=report,
+        )
+    return states
+
+
+def _campaign(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # read by the processes when they load torch
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    items = list(
+        plan_items(
+            find_sources(options.data, options.datasets),
+            options.base_model or [BASE_MODEL],
+            phases=options.plan,
+            random_runs=options.random_runs,
+            shuffle_seed=options.shuffle_seed,
+        )
+    )
+    states = run_items(items, options.output, processes=options.processes, minutes=options.minutes)
+    known = len(done_ids(options.output) & {item.run_id for item in items})
+    ended = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    sys.stdout.write(f"{known} of {len(items)} runs are there; now: {ended or 'none to do'}\n")
+    return 0
+
+
+def _merge(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training_worker campaign merge", description="Make one file of all runs."
+    )
+    parser.add_argument("--output", type=Path, action="append", required=True, help="may repeat")
+    parser.add_argument("--to", type=Path, required=True, help="Parquet file to write")
+    options = parser.parse_args(arguments)
+    runs = read_shards(options.output)
+    write_runs(options.to, runs)
+    states = Counter(run.state for run in runs)
+    groups = len({run.task.dataset.group for run in runs})
+    ended = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    sys.stdout.write(f"{options.to}: {len(runs)} runs over {groups} datasets ({ended})\n")
+    return 0
+
+
+def _bar() -> Progress:
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed, {task.fields[rate]:,} an hour"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training_worker campaign",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder that keeps the runs")
+    parser.add_argument("--processes", type=_positive, default=1, help="each with one thread")
+    parser.add_argument("--data", type=Path, help="folder of *.jsonl; default: generated only")
+    parser.add_argument("--datasets", type=_names, default=[], help="only these, by comma")
+    parser.add_argument("--base-model", action="append", help="id or folder; may repeat")
+    parser.add_argument(
+        "--plan", type=_phases, default=PHASES, help=f"some of {','.join(PHASES)}, in this order"
+    )
+    parser.add_argument("--random-runs", type=int, default=8, help="for each pair")
+    parser.add_argument("--minutes", type=float, help="begin no run after so many")
+    parser.add_argument("--shuffle-seed", type=int, default=0, help="order of the pairs")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _phases(text: str) -> list[str]:
+    names = _names(text)
+    for name in names:
+        if name not in PHASES:
+            raise argparse.ArgumentTypeError(f"must be among {', '.join(PHASES)}, got {name!r}")
+    return names

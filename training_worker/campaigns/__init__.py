@@ -1,0 +1,1 @@
+"""How a campaign is put together: data, the core, the plan, its processes and its files."""
