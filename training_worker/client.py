@@ -1,8 +1,9 @@
 """The service's worker routes as typed functions. The token stands in a header and nowhere else."""
 
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
 from metadata.errors import (
     Conflict,
@@ -14,6 +15,8 @@ from metadata.errors import (
 )
 from metadata.messages import Assignment, Claim, MeasurementBatch, Outcome, Renewed
 from metadata.records import Record
+
+Message = TypeVar("Message", bound=Record)
 
 TIMEOUT_SECONDS = 10.0  # under the 15 s between renewals
 ERRORS: dict[int, type[PeftwiseError]] = {
@@ -42,7 +45,7 @@ class WorkerClient:
     def claim(self, code: str) -> Assignment:
         """Return the work that a one-use code stands for, and keep its token for what follows."""
         answer = self._post("/v1/worker/claim", Claim(code=code))
-        assignment = Assignment.model_validate_json(answer.content)
+        assignment = _read(Assignment, answer)
         self._attempt = f"/v1/worker/attempts/{assignment.attempt_id}"
         self._headers = {"Authorization": f"Bearer {assignment.token}"}
         return assignment
@@ -50,7 +53,7 @@ class WorkerClient:
     def renew(self) -> Renewed:
         """Keep the lease."""
         answer = self._post(f"{self._attempt}/renew", None)
-        return Renewed.model_validate_json(answer.content)
+        return _read(Renewed, answer)
 
     def report(self, batch: MeasurementBatch) -> None:
         """Send new points of the curve."""
@@ -85,6 +88,16 @@ class WorkerClient:
             raise _away(error) from error
         _check(answer)
         return answer
+
+
+def _read(kind: type[Message], answer: httpx.Response) -> Message:
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"The service must answer with {kind.__name__}; its answer was something else. "
+            "Use the same version of service and worker."
+        ) from error
 
 
 def _check(answer: httpx.Response) -> None:

@@ -84,10 +84,15 @@ class Lease:
 
     def _run(self) -> None:
         pause = min(REPORT_SECONDS, self._renew_seconds / 2)
-        while self.verdict == "go_on" and not self._left.wait(pause):
-            self.verdict = self._beat()
-        if self.verdict != "go_on":
-            self._on_lost()
+        try:
+            while self.verdict == "go_on" and not self._left.wait(pause):
+                self.verdict = self._beat()
+        except BaseException:  # nobody renews from here on, so nothing may train on
+            self.verdict = "away"
+            raise
+        finally:
+            if self.verdict != "go_on":
+                self._on_lost()
 
     def _beat(self) -> Verdict:
         now = self._clock()
