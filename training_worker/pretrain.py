@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 
+from metadata.errors import PeftwiseError
 from training_worker.pretraining.card import write_card
 from training_worker.pretraining.corpus import Rows, sample, token_rows
 from training_worker.pretraining.settings import Settings
@@ -65,8 +66,12 @@ def bytes_per_token(settings: Settings, tokenizer: Tokenizer) -> float:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m training_worker pretrain`; return the exit status."""
-    settings = _parse(arguments)
-    trained = pretrain(settings)
+    try:
+        settings = _parse(arguments)
+        trained = pretrain(settings)
+    except PeftwiseError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     size = sum(path.stat().st_size for path in settings.output.rglob("*") if path.is_file())
     sys.stdout.write(
         f"{settings.output}: {trained.parameters:,} parameters, {size / 1e6:.2f} MB, "

@@ -43,6 +43,8 @@ class Settings:
         Raises:
             InvalidRequest: A size does not fit the others.
         """
+        for name in ("hidden-size", "layers", "heads", "key-value-heads", "mlp-width", "processes"):
+            self._require(getattr(self, name.replace("-", "_")) >= 1, name, "at least 1")
         self._require(self.hidden_size % self.heads == 0, "hidden-size", "a multiple of heads")
         self._require(
             self.heads % self.key_value_heads == 0, "heads", "a multiple of key-value-heads"
