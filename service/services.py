@@ -9,7 +9,7 @@ import pyarrow.parquet
 from sqlalchemy import Engine, select
 
 from metadata.database import open_database, read_session
-from metadata.features.device import this_machine
+from metadata.features.device import THIS_MACHINE, this_machine
 from metadata.history import History
 from metadata.records import DatasetProfile, ModelProfile
 from metadata.run_rows import RunRow
@@ -24,7 +24,6 @@ from service.jobs.recording import Recorder
 from service.jobs.submission import Advice, Desk
 from service.recommender.answer import answer
 from service.recommender.knowledge import KnowledgeStore
-from service.recommender.question import THIS_MACHINE
 from service.recommender.schemas import (
     BaseModelChoice,
     DatasetChoice,

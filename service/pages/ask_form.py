@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from metadata.errors import InvalidRequest, PeftwiseError
+from metadata.features.device import THIS_MACHINE
 from service.pages.contexts import AskForm, Problem
-from service.recommender.question import THIS_MACHINE
 from service.recommender.schemas import (
     BaseModelChoice,
     Budget,

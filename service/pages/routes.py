@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from metadata.errors import InvalidRequest, NotFound, PeftwiseError
-from metadata.features.device import known_devices
+from metadata.features.device import THIS_MACHINE, known_devices
 from service.dependencies import NowDep, QueueDep, ServicesDep
 from service.errors import status_of
 from service.files.uploads import Upload, incoming_file, receive_upload
@@ -26,11 +26,10 @@ from service.pages.job_view import view_job, view_jobs
 from service.pages.rendering import respond
 from service.pages.run_view import view_run, view_runs
 from service.recommender.answer import answer
-from service.recommender.question import THIS_MACHINE
 from service.services import Services
 from service.validation import describe_errors
 
-RUNS_A_PAGE = 50
+RUNS_A_PAGE = 30
 EVENTS_SHOWN = 50
 STATIC_FILES = {path.name: path for path in urls.STATIC_FOLDER.iterdir() if path.is_file()}
 SAMPLE = "sample.jsonl"

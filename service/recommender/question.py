@@ -10,7 +10,7 @@ import numpy as np
 from metadata.errors import InvalidDataset, InvalidRequest, NotFound
 from metadata.examples import parse_example
 from metadata.features.dataset import profile_dataset
-from metadata.features.device import find_device, this_machine
+from metadata.features.device import find_device
 from metadata.features.model import profile_model
 from metadata.methods import METHODS
 from metadata.records import (
@@ -37,7 +37,6 @@ FindProfile = Callable[[str], DatasetProfile]
 find_public_model: FindModel = partial(Models({}).find, param="base_model.id")
 
 GIB = 2**30
-THIS_MACHINE = "this machine"  # as a device: the CPU that the service runs on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +162,7 @@ def read_dataset(choice: DatasetChoice, *, find_profile: FindProfile = no_files)
 
 def read_device(hardware: Hardware) -> Device:
     """Return the device by its name, with the count, memory and price that were given."""
-    if hardware.device.strip().lower() == THIS_MACHINE:
-        device = this_machine()
-    else:
-        device = find_device(hardware.device, count=hardware.count, memory_gib=hardware.memory_gib)
+    device = find_device(hardware.device, count=hardware.count, memory_gib=hardware.memory_gib)
     if hardware.usd_per_hour is None:
         return device
     return device.model_copy(update={"usd_per_hour": hardware.usd_per_hour})

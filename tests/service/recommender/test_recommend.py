@@ -102,7 +102,7 @@ def test_candidates_come_from_every_source_with_the_default_first(
 def test_candidates_take_length_and_precision_from_data_and_device(
     knowledge: Knowledge, request_json: dict[str, Any]
 ) -> None:
-    on_cpu = {**request_json, "hardware": {"device": "this machine"}}
+    on_cpu = {**request_json, "hardware": {"device": "cpu"}}
     for changed, precision in ((request_json, "bf16"), (on_cpu, "fp32")):
         question = build_question(RecommendationRequest.model_validate(changed))
         candidates = propose(question, knowledge, rng=np.random.default_rng(0))
