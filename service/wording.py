@@ -106,8 +106,8 @@ def decimal(value: float | None, places: int = 2) -> str:
 
 
 def method(name: str) -> str:
-    """Return the title of a method."""
-    return METHODS[name].title if name in METHODS else name
+    """Return the title of a method, without what explains it after a comma."""
+    return METHODS[name].title.partition(",")[0] if name in METHODS else name
 
 
 def optimizer(name: str) -> str:
@@ -135,20 +135,20 @@ def feature(name: str) -> str:
     return name.replace("_", " ")
 
 
-def scalar(value: Scalar) -> str:
+def scalar(value: Scalar, *, digits: int = 3) -> str:
     """Say one value of a configuration."""
     if value is None:
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def method_values(configuration: Configuration) -> str:
     """Say the values of a method: `rank 16, alpha 32`; those that are off are left out."""
     values = ordered_values(configuration)
     shown = {k: v for k, v in values.items() if not (k == "lora_dropout" and not v)}
-    return ", ".join(f"{_VALUE_NAMES.get(k, k)} {scalar(v)}" for k, v in shown.items())
+    return ", ".join(f"{_VALUE_NAMES.get(k, k)} {scalar(v, digits=2)}" for k, v in shown.items())
 
 
 def ordered_values(configuration: Configuration) -> dict[str, Scalar]:
@@ -183,6 +183,14 @@ def sentence(configuration: Configuration) -> str:
     batch = configuration.batch_size
     examples = "1 example a step" if batch == 1 else f"{batch} examples a step"
     return f"{what}{on} with {how}{speed}, {examples} for {passes(configuration.epochs)}"
+
+
+def headline(configuration: Configuration) -> str:
+    """Say the three choices that matter most: `LoRA of rank 16 at a learning rate of 2e-4`."""
+    rank, at = configuration.method.values.get("r"), configuration.optimizer.learning_rate
+    of = f" of rank {rank}" if rank is not None else ""
+    speed = f" at a learning rate of {rate(at)}" if at is not None else ""
+    return capitalised(f"{method(configuration.method.name)}{of}{speed}")
 
 
 def source(name: str) -> str:

@@ -34,7 +34,8 @@ def view_answer(
     return contexts.Answer(
         id=answer.id,
         question=_question(request, dataset),
-        sentence=wording.sentence(answer.configurations[0].configuration),
+        headline=wording.headline(answer.configurations[0].configuration),
+        sentence=wording.capitalised(wording.sentence(answer.configurations[0].configuration)),
         summary=_summary(answer.configurations[0]),
         best=options[0],
         options=options,
@@ -132,6 +133,7 @@ def configuration_group(configuration: Configuration) -> contexts.Group:
 def _question(request: RecommendationRequest, dataset: DatasetProfile) -> tuple[contexts.Row, ...]:
     hardware, budget = request.hardware, request.budget
     memory = f", {hardware.memory_gib:g} GiB each" if hardware.memory_gib else ""
+    many = "" if hardware.count == 1 else f"{hardware.count} {wording.TIMES} "
     limits = [
         f"{budget.train_minutes:g} min" if budget.train_minutes else "",
         f"{budget.memory_gib:g} GiB" if budget.memory_gib else "",
@@ -140,7 +142,7 @@ def _question(request: RecommendationRequest, dataset: DatasetProfile) -> tuple[
     return contexts.rows(
         ("Model", request.base_model.id),
         ("Data", f"{dataset.name}, {dataset.examples:,} examples"),
-        ("Device", f"{hardware.count} {wording.TIMES} {hardware.device}{memory}"),
+        ("Device", f"{many}{hardware.device}{memory}"),
         ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
         ("Goal", wording.objective(request.objective)),
     )
@@ -163,12 +165,12 @@ def _plan(option: RecommendedConfiguration) -> contexts.Group:
         [
             ("Optimizer steps", f"{option.steps:,}"),
             ("Micro-batch", str(option.micro_batch_size)),
-            ("Accumulation", f"{option.accumulation_steps} micro-batches a step"),
+            ("Micro-batches a step", str(option.accumulation_steps)),
             ("Trained weights", f"{option.trainable_parameters:,}"),
             ("Time", _range(option.train_seconds, wording.duration)),
             ("Peak memory", _range(option.peak_memory_bytes, wording.size)),
             ("Cost", wording.money(option.cost_usd)),
-            ("Found as", wording.source(option.why.source)),
+            ("It", wording.source(option.why.source)),
         ],
     )
 

@@ -135,6 +135,7 @@ class Answer:
 
     id: str
     question: tuple[Row, ...]
+    headline: str
     sentence: str
     summary: str
     best: Option

@@ -13,7 +13,7 @@ def ask(page: Any, data_file: Path) -> None:
     page.goto("/")
     page.get_by_label("Base model").fill("peftwise-tiny")
     page.get_by_label("Your examples").set_input_files(data_file)
-    page.get_by_label("Device", exact=True).fill("this machine")
+    page.get_by_label("Device", exact=True).fill("cpu")
     page.get_by_role("button", name="Recommend").click()
     page.get_by_role("heading", name="Ranked, good and different").wait_for()
 
@@ -100,7 +100,7 @@ def test_the_form_can_be_used_with_the_keyboard_alone(open_tab: OpenTab, data_fi
     keyboard.type("peftwise-tiny")
     tab.page.get_by_label("Your examples").set_input_files(data_file)
     tab.page.get_by_label("Device", exact=True).focus()
-    keyboard.type("this machine")
+    keyboard.type("cpu")
     keyboard.press("Escape")  # closes the list of proposals
     keyboard.press("Enter")
 

@@ -30,7 +30,7 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 EXAMPLES = [
     {"prompt": f"How many days are {n} weeks?", "completion": f"{7 * n} days"} for n in range(60)
 ]
-QUESTION = {"model": "peftwise-tiny", "device": "this machine", "count": "1"}
+QUESTION = {"model": "peftwise-tiny", "device": "cpu", "count": "1"}
 
 
 @dataclass
@@ -191,7 +191,7 @@ def test_the_first_page_is_a_form_whose_fields_all_have_labels(client: TestClien
 def test_the_form_proposes_models_and_devices(client: TestClient) -> None:
     proposed = {option.attributes.get("value") for option in parse(client.get("/")).find("option")}
 
-    assert {"peftwise-tiny", "this machine", "NVIDIA L40S"} <= proposed
+    assert {"peftwise-tiny", "cpu", "NVIDIA L40S"} <= proposed
 
 
 def test_a_question_is_answered_with_ranked_configurations(client: TestClient) -> None:
@@ -199,9 +199,7 @@ def test_a_question_is_answered_with_ranked_configurations(client: TestClient) -
 
     page = parse(response)
     assert response.status_code == 200
-    headline = page.find("h1")[0].text
-    assert " with " in headline
-    assert headline.strip().endswith(".")
+    assert "learning rate of" in page.find("h1")[0].text
     assert len(page.find("span", **{"class": "rank"})) == 6  # five, and the default
     assert "past runs of" in page.find("section", **{"aria-labelledby": "evidence"})[0].text
     assert page.find("svg", **{"class": "interval"})
@@ -388,7 +386,7 @@ def test_runs_can_be_paged_and_filtered(client: TestClient, app: FastAPI) -> Non
     second = client.get(str(next_link.attributes["href"]))
 
     rows = [parse(page).find("th", scope="row") for page in (first, second)]
-    assert [len(found) for found in rows] == [50, 10]
+    assert [len(found) for found in rows] == [30, 30]
     assert "BitFit</" not in first.text.split("<tbody>")[1]
     only = parse(client.get("/runs", params={"dataset": "paged", "method": "bitfit"}))
     assert len(only.find("th", scope="row")) == 1
