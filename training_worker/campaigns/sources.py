@@ -11,7 +11,7 @@ from metadata.features.dataset import profile_dataset
 from metadata.records import DatasetProfile
 from training_worker.tasks.datasets import DATASETS, build_dataset
 
-SMALL_EXAMPLES = 60
+SMALL_EXAMPLES = 40
 LARGE_EXAMPLES = range(90, 501)  # as many as `LARGE_BYTES` hold
 LARGE_BYTES = 20_000  # of text in one pass, about 8,000 tokens of a small vocabulary
 LONGEST_BYTES = 640  # of one example that count, about 256 tokens of a small vocabulary
