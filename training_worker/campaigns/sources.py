@@ -12,8 +12,8 @@ from metadata.records import DatasetProfile
 from training_worker.tasks.datasets import DATASETS, build_dataset
 
 SMALL_EXAMPLES = 40
-LARGE_EXAMPLES = range(90, 501)  # as many as `LARGE_BYTES` hold
-LARGE_BYTES = 20_000  # of text in one pass, about 8,000 tokens of a small vocabulary
+LARGE_EXAMPLES = range(80, 501)  # as many as `LARGE_BYTES` hold
+LARGE_BYTES = 10_000  # of text in one pass, about 4,000 tokens of a small vocabulary
 LONGEST_BYTES = 640  # of one example that count, about 256 tokens of a small vocabulary
 VALIDATION_EXAMPLES, TEST_EXAMPLES = 32, 128
 GENERATED = "generated"
