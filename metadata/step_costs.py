@@ -23,8 +23,8 @@ PRECISION_BYTES = {"fp32": 4, "bf16": 2}
 QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}
 QUANTIZED_OPERATIONS = 8  # to restore one linear's weights, forward and again backward
 SHARES_INPUT = frozenset({"k", "v", "o"})  # k and v read q's input; attention keeps o's anyway
-# Of the positions that are learnt, in fp32: logits, their softmax and its gradient.
-TARGET_LOGITS_COPIES = 3
+LOGITS_COPIES = 2  # of every position, in the model's precision: logits and their gradient
+TARGET_LOGITS_COPIES = 2  # of positions that are learnt, in fp32: the softmax and its gradient
 LOGITS_TRAFFIC = 4.0  # bytes moved per byte of logits held
 # Passes over all trained weights of the optimizer's step: gradient norm and clipping, then moments
 # and update in torch's multi-tensor form, each kernel reading and writing whole copies.
@@ -108,7 +108,7 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
     passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
     layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
     pair_bytes = _pair_bytes(configuration, model, width)
-    logits = model.vocabulary * width
+    logits = model.vocabulary * LOGITS_COPIES * width
     return StepCosts(
         weights_bytes=_weights_bytes(configuration, model)
         + (0 if spec.trains_base else trainable * FP32_BYTES),
