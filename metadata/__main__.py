@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from metadata.table import build_table
 TITLES = {
     "random": "random",
     "default": "default LoRA",
-    "width_rule": "default at the width rule's rate",
+    "width_rule": "the same at the width rule's rate",
     "best_average": "best average",
     "portfolio": "greedy portfolio",
     "ours": "ours",
@@ -108,13 +109,16 @@ def import_runs(
     print(f"{added} runs added, {len(runs) - added} known already")
 
 
-def main() -> None:
-    """Run the command line; exit 1 where something asked for cannot be done."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0 for done, 1 for what cannot be done, 2 for wrong use."""
     try:
-        app(prog_name="python -m metadata")
+        app(arguments, prog_name="python -m metadata")
+    except SystemExit as end:  # how typer ends, whatever the outcome
+        return end.code if isinstance(end.code, int) else 0
     except PeftwiseError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _print_counts(console: Console, name: str, counts: Counter[str]) -> None:
@@ -127,7 +131,7 @@ def _print_evaluation(console: Console, result: Evaluation) -> None:
         title=f"Mean regret of the best so far, one of {result.datasets} datasets left out "
         "(0: best of the core, 1: its median)"
     )
-    table.add_column("runs")
+    table.add_column("runs", no_wrap=True)
     for count in COUNTS:
         table.add_column(str(count), justify="right")
     for name, by_count in result.regret.items():
@@ -169,8 +173,8 @@ def _shown(spread: Spread) -> str:
 
 
 def _interval(spread: Spread) -> str:
-    return f"{spread.low:+.3f} {spread.high:+.3f}"
+    return f"{spread.low:+.3f}\n{spread.high:+.3f}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

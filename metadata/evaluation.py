@@ -129,7 +129,7 @@ def _play(table: Table, group: int, *, seed: int) -> Fold:
     known = without_groups(table, [group])
     quality = fit(known, seed)
     pairs = [int(pair) for pair in table.usable if table.group_P[pair] == group]
-    rounds = [_round(table, pair, quality) for pair in pairs]
+    rounds = [make_round(table, pair, quality) for pair in pairs]
     regret = {
         name: np.mean([player(game, COUNTS) for game in rounds], axis=0)
         for name, player in PLAYERS.items()
@@ -143,7 +143,7 @@ def _play(table: Table, group: int, *, seed: int) -> Fold:
     )
 
 
-def _round(table: Table, pair: int, quality: Quality) -> Round:
+def make_round(table: Table, pair: int, quality: Quality) -> Round:
     """Let the players choose among the core configurations that were run on a pair."""
     columns = np.flatnonzero(available(table.core_regret[pair]))
     candidates = candidates_of(table, table.core_rows[pair, columns])

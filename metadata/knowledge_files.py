@@ -80,8 +80,9 @@ def read(folder: Path) -> tuple[Content, str]:
         head = json.loads((folder / "knowledge.json").read_text())
         if head.get("format") != FORMAT:
             raise _refusal(f"its format must be {FORMAT}, got {head.get('format')!r}")
-        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with (folder / "arrays.npz").open("rb") as file:  # np.load leaves a broken one open
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {name: loaded[name] for name in loaded.files}
         texts = _read_texts(folder / "models")
         runs = gzip.decompress((folder / "runs.json.gz").read_bytes()).decode()
     except FileNotFoundError as error:

@@ -1,0 +1,99 @@
+"""python -m metadata: every command on a small file of runs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from metadata.__main__ import main
+from metadata.knowledge import Knowledge
+from metadata.runs_file import read_runs, write_runs
+
+
+@pytest.fixture(scope="module")
+def file(world: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "runs.parquet"
+    write_runs(path, world.make_runs(datasets=5, sizes=(60,), extras=1))
+    return path
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    def run(*arguments: object) -> Done:
+        status = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Done(status, said.out, said.err)
+
+    return run
+
+
+def test_describe_counts_what_is_in_a_file(call: Callable[..., Done], file: Path) -> None:
+    done = call("describe", "--runs", file)
+
+    assert done.status == 0, done.stderr
+    assert "over 5 datasets; 16 core" in " ".join(done.stdout.split())
+
+
+def test_fit_writes_knowledge_that_loads(
+    call: Callable[..., Done], file: Path, tmp_path: Path
+) -> None:
+    done = call("fit", "--runs", file, "--output", tmp_path / "knowledge")
+
+    assert done.status == 0, done.stderr
+    assert Knowledge.load(tmp_path / "knowledge").version in done.stdout
+
+
+def test_evaluate_prints_a_table_and_writes_json(
+    call: Callable[..., Done], file: Path, tmp_path: Path
+) -> None:
+    done = call("evaluate", "--runs", file, "--peft-only", "--json", tmp_path / "figures.json")
+
+    assert done.status == 0, done.stderr
+    assert "ours" in done.stdout
+    said = json.loads((tmp_path / "figures.json").read_text())
+    assert said["tasks"] == 5
+    assert said["regret"]["portfolio"]["1"] >= said["regret"]["portfolio"]["16"]
+
+
+def test_import_then_export_gives_the_same_runs(
+    call: Callable[..., Done], file: Path, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/history.sqlite"
+    first, second = (call("import", file, "--database-url", url) for _ in range(2))
+    done = call("export", tmp_path / "again.parquet", "--database-url", url)
+
+    assert first.status == second.status == done.status == 0, done.stderr
+    assert second.stdout.startswith("0 runs added")
+    assert read_runs(tmp_path / "again.parquet") == read_runs(file)
+
+
+def test_a_file_that_is_not_there_is_told_in_one_line(call: Callable[..., Done]) -> None:
+    done = call("fit", "--runs", "nothing.parquet")
+
+    assert done.status == 1
+    assert done.stderr.splitlines() == ["There is no file nothing.parquet. Check the path."]
+
+
+def test_an_unknown_command_is_wrong_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "metadata", "learn"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert done.returncode == 2
+    assert "learn" in done.stderr

@@ -1,0 +1,155 @@
+"""The learnt list: the portfolio where nothing can be learnt, better where something can."""
+
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from metadata.evaluation import candidates_of
+from metadata.records import Task
+from metadata.space import default_configuration, sample, width_rule_configuration
+from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
+from metadata.surrogates.choice import COUNTS, hold_out
+from metadata.surrogates.portfolio import Portfolio
+from metadata.surrogates.quality import Quality, bounded, fit, fit_with_held_out
+from metadata.surrogates.scenarios import PORTFOLIO, Setting
+from metadata.surrogates.spec import gather
+from metadata.table import Table, build_table
+
+
+@pytest.fixture(scope="module")
+def table(world: ModuleType) -> Table:
+    return build_table(world.make_runs(datasets=10, extras=4))
+
+
+@pytest.fixture(scope="module")
+def quality(table: Table) -> Quality:
+    return fit(table, 0)
+
+
+@pytest.fixture(scope="module")
+def task(world: ModuleType) -> Task:
+    """A dataset that was never seen, of a kind that was."""
+    found: Task = world.make_task(31, 60)
+    return found
+
+
+def test_with_nothing_believed_the_list_is_exactly_the_greedy_portfolio(
+    table: Table, quality: Quality
+) -> None:
+    plain = replace(quality, setting=PORTFOLIO)
+    for pair in (0, 7):
+        candidates = candidates_of(table, table.core_rows[pair])
+
+        picked = plain.pick(candidates, plain.look(candidates).expected, count=16)
+
+        expected = Portfolio(scenarios=quality.scenarios).order(count=16)
+        assert picked.tolist() == expected.tolist()
+
+
+def test_where_tasks_differ_by_rule_the_learnt_list_wins(table: Table) -> None:
+    _, rehearsal = fit_with_held_out(table, 0)
+
+    found = hold_out(rehearsal)
+
+    at_1 = COUNTS.index(1)
+    assert found.ours_GQ[:, at_1].mean() < 0.5 * found.portfolio_GQ[:, at_1].mean()
+
+
+def test_where_nothing_can_be_learnt_it_stays_near_the_portfolio(world: ModuleType) -> None:
+    lost = []
+    for seed in (0, 3, 12):
+        strange = build_table(world.make_runs(datasets=12, extras=1, learnable=False, seed=seed))
+        found = hold_out(fit_with_held_out(strange, 0)[1])
+        lost.append((found.ours_GQ - found.portfolio_GQ).mean(axis=0)[COUNTS.index(1)])
+
+    assert np.mean(lost) <= 0.03
+
+
+def test_bags_leave_every_dataset_out_as_often(table: Table) -> None:
+    bags = fit_bags(lessons_of(table), seed=0)
+
+    left_out = [group for bag in bags for group in bag.left_out]
+    assert {group: left_out.count(group) for group in left_out} == dict.fromkeys(range(10), REPEATS)
+
+
+def test_a_core_configuration_is_worth_its_mean_where_tasks_weigh_alike(
+    table: Table, quality: Quality, task: Task
+) -> None:
+    plain = replace(quality, setting=PORTFOLIO)
+    default = default_configuration(task)
+
+    said = plain.forecast(gather(task, [default])).expected_C[0]
+
+    column = quality.scenarios.keys.index(gather(task, [default]).keys[0])
+    assert said == pytest.approx(table.core_regret[:, column].mean())
+
+
+def test_far_from_all_tasks_the_model_is_not_believed_and_intervals_widen(
+    quality: Quality, task: Task
+) -> None:
+    believing = replace(quality, setting=Setting(trust=1.0, locality=1.0))
+    model = task.model.model_copy(
+        update={"id": "huge", "parameters": 3_000_000_000, "hidden_size": 3072, "layers": 28}
+    )
+    huge = task.model_copy(update={"model": model})
+    configurations = [default_configuration(task), *sample(task.model, count=5, rng=rng())]
+
+    near = believing.look(gather(task, configurations))
+    far = believing.look(gather(huge, configurations))
+
+    assert np.abs(near.shift_C).max() > 0
+    assert np.abs(far.shift_C).max() == 0
+    assert far.weight_T == pytest.approx(np.full(20, 1 / 20))
+    assert believing.widening(far.distance) > believing.widening(near.distance) == 1.0
+
+
+def test_a_method_that_no_run_tried_is_not_expected_to_be_good(
+    quality: Quality, task: Task
+) -> None:
+    unknown = replace(quality, tried=tuple(set(quality.tried) - {"lora"}))
+    default = width_rule_configuration(task)
+    lora = gather(task, [default.model_copy(update={"epochs": epochs}) for epochs in (2.5, 3.5)])
+
+    assert unknown.forecast(lora).expected_C.min() > quality.forecast(lora).expected_C.min()
+    assert np.abs(unknown.look(lora).shift_C).max() == 0
+
+
+def test_an_untried_configuration_must_be_better_by_what_is_not_known_of_it(
+    quality: Quality, task: Task
+) -> None:
+    candidates = gather(
+        task, [default_configuration(task), *sample(task.model, count=1, rng=rng())]
+    )
+    error = quality.outside.error
+
+    slightly = quality.pick(candidates, np.array([0.5, 0.5 - 0.5 * error]), count=1)
+    clearly = quality.pick(candidates, np.array([0.5, 0.5 - 2.0 * error]), count=1)
+
+    assert (slightly.tolist(), clearly.tolist()) == ([0], [1])
+
+
+def test_equal_configurations_beat_each_other_half_the_time_and_better_ones_more(
+    quality: Quality,
+) -> None:
+    chance = quality.beats(np.array([0.1, 0.6, 1.1]), 0.6, 1.0)
+
+    assert chance[1] == pytest.approx(0.5, abs=0.02)
+    assert chance[0] > 0.6
+    assert chance[2] < 0.4
+
+
+def test_bounding_keeps_order_and_never_reaches_nothing() -> None:
+    regret_C = np.array([-3.0, -0.2, 0.0, 0.04, 0.05, 0.7, 1.9, 5.0])
+
+    found = bounded(regret_C)
+
+    assert (np.diff(found) > 0).all()
+    assert found[0] > 0
+    assert found[-1] == 2.0
+    assert found[5] == 0.7
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
