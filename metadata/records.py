@@ -102,7 +102,7 @@ class ModelProfile(Record):
 class Lengths(Record):
     """How long texts are, in UTF-8 bytes."""
 
-    mean: Annotated[float, Field(ge=0)]
+    mean: Annotated[float, Field(ge=0, le=10**15)]
     p50: Count
     p90: Count
     p99: Count
@@ -112,8 +112,8 @@ class Lengths(Record):
 class Probe(Record):
     """What the frozen base says of the data before training, in nats per completion token."""
 
-    loss_mean: float
-    loss_spread: Annotated[float, Field(ge=0)]
+    loss_mean: Annotated[float, Field(ge=-(10**6), le=10**6)]
+    loss_spread: Annotated[float, Field(ge=0, le=10**6)]
 
 
 class DatasetProfile(Record):
@@ -132,9 +132,9 @@ class DatasetProfile(Record):
     distinct_words: Count
     repeated_word_fraction: Annotated[float, Field(ge=0, le=1)]
     distinct_completions: Positive
-    completion_entropy_bits: Annotated[float, Field(ge=0)]
+    completion_entropy_bits: Annotated[float, Field(ge=0, le=64)]
     duplicate_fraction: Annotated[float, Field(ge=0, le=1)]
-    compression_ratio: Annotated[float, Field(gt=0)]
+    compression_ratio: Annotated[float, Field(gt=0, le=1000)]
     probe: Probe | None = None
 
 

@@ -5,6 +5,7 @@ Axes: C candidates. A candidate fits where the *upper* end of its forecast is wi
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from service.recommender.schemas import Exclusion, Source
 MEMORY_SHARE = 0.8  # of what is there: the upper forecast is to fit too, not the expected alone
 TIME_SHARE = 0.6  # of what is there, for the same reason
 FEWEST_EPOCHS = 0.1  # below, a run has seen too little of the data to be any use
+LEAST = 1e-300  # of any unit: logarithms need something
 FRESH = ("sample", "neighbour")
 
 
@@ -50,7 +52,7 @@ def _make_one_fit(configuration: Configuration, source: Source, question: Questi
 
 
 def _plan(configuration: Configuration, source: Source, question: Question) -> Planned:
-    memory_bytes = int(MEMORY_SHARE * question.memory_bytes)
+    memory_bytes = max(1, int(MEMORY_SHARE * question.memory_bytes))
     return Planned(
         configuration=configuration,
         source=source,
@@ -85,6 +87,12 @@ class Limit:
     def is_within(self) -> Booleans:
         """Say which candidates stay within the limit."""
         return self.need_C <= self.available
+
+    @property
+    def overruns(self) -> Floats:
+        """Return by which factor each candidate exceeds the limit, as a logarithm."""
+        overrun_C: Floats = np.log(np.maximum(self.need_C, LEAST)) - log(max(self.available, LEAST))
+        return overrun_C
 
 
 def stay_within(
@@ -160,7 +168,7 @@ def _exclusion(limit: Limit, leaving_C: Booleans) -> Exclusion:
 
 def _nothing_fits(limits: list[Limit], wanted_C: Booleans) -> NothingFits:
     """Name the candidate nearest to all limits: what would have to be there for it."""
-    overrun_C = np.max([limit.need_C / limit.available for limit in limits], axis=0)
+    overrun_C = np.max([limit.overruns for limit in limits], axis=0)
     nearest = int(np.where(wanted_C, overrun_C, np.inf).argmin())
     needs = " and ".join(f"{limit.need_C[nearest]:.3g} {limit.unit}" for limit in limits)
     have = " and ".join(f"{limit.available:.3g} {limit.unit}" for limit in limits)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -53,7 +54,7 @@ class RecommendationStore:
         """
         with read_session(self._engine) as session:
             row = _find(session, recommendation_id)
-            return RecommendationAnswer.model_validate(row.answer)
+            return _read(row)
 
     def model_of(self, recommendation_id: str) -> str:
         """Return the id of the base model that an answer is for.
@@ -89,3 +90,14 @@ def _find(session: Session, recommendation_id: str) -> RecommendationRow:
             param="recommendation_id",
         )
     return row
+
+
+def _read(row: RecommendationRow) -> RecommendationAnswer:
+    try:
+        return RecommendationAnswer.model_validate(row.answer)
+    except ValidationError:
+        raise NotFound(
+            f"Recommendation {row.id} was made by another version of Peftwise and cannot be read. "
+            "Ask again.",
+            param="recommendation_id",
+        ) from None

@@ -300,12 +300,26 @@ def test_a_model_of_ones_own_is_described_by_its_config(ask: Ask) -> None:
     assert own.default.peak_memory_bytes.expected == pytest.approx(expected, rel=0.05)
 
 
-@pytest.mark.parametrize("examples", [1, 10**15])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"examples": 1},
+        {"examples": 10**15},
+        {"compression_ratio": 1e-300},
+        {"distinct_words": 10**15, "distinct_completions": 10**15},
+        {"prompt_bytes": {"mean": 1e15, "p50": 0, "p90": 0, "p99": 10**15, "max": 10**15}},
+        {"probe": {"loss_mean": 1e6, "loss_spread": 1e6}},
+    ],
+)
+@pytest.mark.parametrize("budget", [{}, {"train_minutes": 1e-300}, {"memory_gib": 1e-300}])
 def test_data_of_any_size_gets_finite_forecasts_or_a_clear_refusal(
-    ask: Ask, request_json: dict[str, Any], examples: int
+    ask: Ask, request_json: dict[str, Any], changes: dict[str, Any], budget: dict[str, float]
 ) -> None:
-    profile = {**request_json["dataset"]["profile"], "examples": examples}
+    profile = {**request_json["dataset"]["profile"], **changes}
 
-    given = ask(dataset={"profile": profile})
-
-    assert all(np.isfinite(o.train_seconds.high) for o in given.configurations)
+    if budget:
+        with pytest.raises(NothingFits, match="the smallest of"):
+            ask(dataset={"profile": profile}, budget=budget)
+    else:
+        given = ask(dataset={"profile": profile}, budget=budget)
+        assert all(np.isfinite(o.train_seconds.high) for o in given.configurations)
