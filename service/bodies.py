@@ -6,6 +6,7 @@ Routes under /v1 take JSON, the upload of a file apart; pages take what an HTML 
 from collections.abc import Awaitable, Callable
 
 from fastapi import HTTPException
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +20,7 @@ UPLOAD_ROUTE = "/v1/files"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
+LARGE_BYTES = 64 * 1024  # reading more takes milliseconds, in which others would wait
 
 
 class BodyGuard:
@@ -134,7 +136,9 @@ async def _read_json(receive: Receive, *, is_json: bool) -> Receive | None:
         more = message.get("more_body", False)
     if body and not is_json:
         raise Refused(_wrong_kind("none", (JSON,)))
-    if body:
+    if len(body) > LARGE_BYTES:
+        await run_in_threadpool(read_strictly, bytes(body))
+    elif body:
         read_strictly(bytes(body))
     return _replayed(bytes(body), receive)
 
