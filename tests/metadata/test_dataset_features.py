@@ -86,10 +86,10 @@ def test_one_example_is_enough_and_none_is_refused() -> None:
 def test_a_hundred_thousand_examples_take_seconds() -> None:
     examples = [Example(None, f"what is {n} " * 20, f"it is {n * 8} " * 5) for n in range(100_000)]
 
-    started = time.perf_counter()
+    started = time.process_time()
     profile_dataset(examples, name="large")
 
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="the shared task data are not beside this checkout")

@@ -126,8 +126,8 @@ def test_five_hundred_configurations_take_a_moment() -> None:
     drawn = sample(where.model, count=500, rng=np.random.default_rng(0))
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         describe(where, drawn)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     assert min(seconds() for _ in range(5)) < 0.03

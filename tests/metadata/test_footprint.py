@@ -243,9 +243,9 @@ def test_a_plan_takes_less_than_a_tenth_of_a_millisecond() -> None:
     drawn = sample(where.model, count=200, rng=np.random.default_rng(0))
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         for one in drawn:
             plan(one, where)
-        return (time.perf_counter() - started) / len(drawn)
+        return (time.process_time() - started) / len(drawn)
 
     assert min(seconds() for _ in range(5)) < 2e-4  # 7e-5 on an idle core

@@ -130,9 +130,9 @@ def test_three_hundred_samples_take_a_moment() -> None:
     sample(TINY, count=300, rng=rng)
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         sample(TINY, count=300, rng=rng)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     assert min(seconds() for _ in range(5)) < 0.12  # 0.04 on an idle core
 
