@@ -328,7 +328,7 @@ def _job_pairs(job: dict[str, Any]) -> dict[str, str]:
         "Configuration": wording.sentence(
             Configuration.model_validate(job["peft"]["configuration"])
         ),
-        "Curve": watching.detail(job, now=0.0),
+        "Last measured": watching.detail(job, now=0.0),
         "Run": run_id,
         "Next": f"peftwise runs show {run_id}" if run_id else "",
     }

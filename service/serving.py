@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -51,7 +52,9 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=5,
         )
-        with noted(bound):
+        # The server stops in order and then raises the signal that stopped it once more.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt), noted(bound):
             on_start(bound)
             uvicorn.Server(config).run(sockets=[listener])
 

@@ -46,7 +46,7 @@ def view_run(run: Run) -> contexts.RunPage:
         title=f"{wording.capitalised(wording.method(run.configuration.method.name))} "
         f"on {run.task.dataset.name}",
         id=run.id,
-        sentence=wording.sentence(run.configuration),
+        sentence=wording.capitalised(wording.sentence(run.configuration)),
         state=state_words(run.state),
         state_kind=STATE_KINDS[run.state],
         reason=run.reason,

@@ -1,0 +1,422 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from service import cli, serving, terminal, watching
+from service.app import create_app
+from service.client import connect
+from service.recommender.schemas import RecommendationAnswer
+from service.settings import Settings
+
+ASK = ("--model", "peftwise-tiny", "--device", "cpu")
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], data_dir: Path) -> Run:
+    """Return a function that runs `peftwise` in this process, on a data folder of our own."""
+    for name in [name for name in os.environ if name.startswith("PEFTWISE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PEFTWISE_DATA_DIR", str(data_dir))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run_one(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["peftwise", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capfd.readouterr()
+        assert "Traceback" not in captured.err
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run_one
+
+
+@pytest.fixture
+def data_file(tmp_path: Path) -> Path:
+    return write_examples(tmp_path / "weeks.jsonl")
+
+
+def write_examples(path: Path) -> Path:
+    examples = [
+        {"prompt": f"How many days are {n} weeks?", "completion": f"{7 * n} days"}
+        for n in range(60)
+    ]
+    path.write_text("".join(json.dumps(example) + "\n" for example in examples))
+    return path
+
+
+@dataclass(frozen=True)
+class Site:
+    url: str
+    app: FastAPI
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Serve an application that takes jobs and starts none."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        app = create_app(Settings(data_dir=tmp_path / "site", port=port, executor="none"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield Site(f"http://127.0.0.1:{port}", app)
+        server.should_exit = True
+        thread.join()
+
+
+def test_recommend_answers_without_a_server(run: Run, data_file: Path) -> None:
+    ended = run("recommend", str(data_file), *ASK)
+
+    assert ended.code == 0
+    assert ended.err == ""
+    for shown in ("Start with ", "Why number 1", "What this stands on", "the usual default"):
+        assert shown in ended.out
+    assert f"peftwise submit {data_file} --model peftwise-tiny --recommendation rec-" in ended.out
+
+
+def test_the_same_question_has_the_same_answer_as_json(run: Run, data_file: Path) -> None:
+    answers = [
+        json.loads(run("recommend", str(data_file), *ASK, "--count", "3", "--json").out)
+        for _ in range(2)
+    ]
+
+    for answer in answers:
+        assert len(RecommendationAnswer.model_validate(answer).configurations) == 3
+        answer.pop("created_at")
+    assert answers[0] == answers[1]
+
+
+def test_only_the_methods_asked_for_are_recommended(run: Run, data_file: Path) -> None:
+    methods = ("--method", "ia3", "--method", "bitfit")
+    answer = json.loads(run("recommend", str(data_file), *ASK, *methods, "--json").out)
+
+    named = {one["configuration"]["method"]["name"] for one in answer["configurations"]}
+    assert named <= {"ia3", "bitfit"}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_the_answer_fits_the_terminal(
+    run: Run, data_file: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    lines = run("recommend", str(data_file), *ASK).out.splitlines()
+
+    assert all(len(line) <= columns for line in lines[:-1])  # the command is for copying
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--device", "NVIDIA L40X"), "NVIDIA L40S"),
+        (("--model", "no/such-model"), "no/such-model"),
+        (("--model", "../secret"), "never a path"),
+        (("--count", "0"), "0"),
+        (("--count", "51"), "51"),
+        (("--train-minutes", "0"), "train_minutes"),
+        (("--train-minutes", "nan"), "train_minutes"),
+        (("--memory-gib", "1e999"), "memory_gib"),
+        (("--usd", "-1"), "usd"),
+        (("--method", "magic"), "magic"),
+        (("--objective", "beauty"), "beauty"),
+    ],
+)
+def test_what_is_used_wrongly_is_told_in_a_sentence(
+    run: Run, data_file: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    ended = run("recommend", str(data_file), *ASK, *arguments)
+
+    assert ended.code == 2
+    assert ended.out == ""
+    assert words in ended.err
+
+
+def test_a_broken_line_is_named_by_its_number(run: Run, data_file: Path) -> None:
+    lines = data_file.read_text().splitlines()
+    lines[56] = "{broken"
+    data_file.write_text("\n".join(lines))
+
+    ended = run("recommend", str(data_file), *ASK)
+
+    assert ended.code == 2
+    assert "57" in ended.err
+
+
+def test_an_empty_and_a_missing_file_are_used_wrongly(run: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+
+    assert run("recommend", str(empty), *ASK).code == 2
+    assert run("recommend", str(tmp_path / "missing.jsonl"), *ASK).code == 2
+
+
+def test_a_config_file_must_be_json(run: Run, data_file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text("{")
+
+    ended = run("recommend", str(data_file), "--model", "my/own", "--config", str(config))
+
+    assert ended.code == 2
+    assert "config.json must hold JSON" in ended.err
+
+
+def test_a_model_that_no_table_knows_is_answered_by_its_config(
+    run: Run, data_file: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    sizes = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4}
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 8, "vocab_size": 4096}
+    config.write_text(
+        json.dumps({"model_type": "llama", "max_position_embeddings": 1024, **sizes, **heads})
+    )
+
+    ended = run("recommend", str(data_file), "--model", "my/own", "--config", str(config), "--json")
+
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["configurations"]
+
+
+def test_the_methods_are_listed(run: Run) -> None:
+    names = [one["name"] for one in json.loads(run("methods", "--json").out)["data"]]
+
+    assert {"lora", "dora", "ia3", "bitfit", "full"} <= set(names)
+    assert "lora" in run("methods").out
+
+
+def test_an_empty_list_of_jobs_says_so(run: Run) -> None:
+    assert run("jobs").out.strip() == "No jobs yet."
+    assert json.loads(run("jobs", "--json").out)["data"] == []
+
+
+@pytest.mark.parametrize("command", [("runs", "show"), ("jobs", "show"), ("jobs", "cancel")])
+def test_what_is_not_there_is_a_failure(run: Run, command: tuple[str, ...]) -> None:
+    ended = run(*command, "no-such-id")
+
+    assert ended.code == 1
+    assert "no-such-id" in ended.err
+
+
+def test_runs_are_listed_and_shown(run: Run) -> None:
+    listed = json.loads(run("runs", "list", "--limit", "2", "--json").out)["data"]
+    assert len(listed) == 2
+
+    shown = run("runs", "show", listed[0]["id"])
+
+    assert listed[0]["id"] in run("runs", "list").out
+    assert listed[0]["task"]["dataset"]["name"] in shown.out
+    assert json.loads(run("runs", "show", listed[0]["id"], "--json").out)["id"] == listed[0]["id"]
+
+
+def test_a_filter_that_matches_nothing_says_so(run: Run) -> None:
+    assert run("runs", "list", "--dataset", "none-such").out.strip() == "No runs match."
+    assert run("runs", "list", "--state", "sideways").code == 2
+
+
+def test_a_service_that_does_not_answer_is_a_failure(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("PEFTWISE_URL", f"http://127.0.0.1:{port}")
+
+    ended = run("jobs")
+
+    assert ended.code == 1
+    assert "Is it running?" in ended.err
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8000", "http://"])
+def test_an_address_that_is_none_is_used_wrongly(
+    run: Run, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PEFTWISE_URL", url)
+
+    assert run("jobs").code == 2
+
+
+def test_an_open_address_needs_a_key(run: Run) -> None:
+    ended = run("serve", "--host", "0.0.0.0")
+
+    assert ended.code == 2
+    assert "PEFTWISE_API_KEY" in ended.err
+
+
+def test_a_port_that_is_taken_is_a_failure(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run("serve", "--port", str(taken.getsockname()[1]))
+
+    assert ended.code == 1
+    assert "--port" in ended.err
+
+
+def test_without_a_server_nothing_can_be_left_to_train(run: Run, data_file: Path) -> None:
+    ended = run("submit", str(data_file), "--model", "peftwise-tiny", "--no-wait")
+
+    assert ended.code == 1
+    assert "peftwise serve" in ended.err
+
+
+def test_a_job_is_submitted_shown_and_cancelled(
+    run: Run, site: Site, data_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEFTWISE_URL", site.url)
+    answer = json.loads(run("recommend", str(data_file), *ASK, "--json").out)
+
+    chosen = ("--recommendation", answer["id"], "--rank", "2", "--seed", "7")
+    submitted = run(
+        "submit", str(data_file), "--model", "peftwise-tiny", *chosen, "--no-wait", "--json"
+    )
+    job = json.loads(submitted.out)
+
+    assert job["status"] == "queued"
+    wanted = answer["configurations"][1]["configuration"] | {"seed": 7}
+    assert job["peft"]["configuration"] == wanted
+    assert job["id"] in run("jobs").out
+    assert "queued" in run("jobs", "show", job["id"]).out
+    assert "cancelled" in run("jobs", "cancel", job["id"]).out
+    assert run("jobs", "cancel", job["id"]).code == 2  # used wrongly: it has ended
+
+
+def test_a_configuration_of_ones_own_is_run(
+    run: Run, site: Site, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEFTWISE_URL", site.url)
+    configuration = tmp_path / "configuration.json"
+    configuration.write_text(
+        json.dumps(
+            {
+                "method": {"name": "lora", "r": 4, "lora_alpha": 8, "lora_dropout": 0.0},
+                "optimizer": {"name": "adamw", "learning_rate": 4e-3},
+            }
+        )
+    )
+    own = ("--configuration", str(configuration))
+
+    job = json.loads(
+        run("submit", str(data_file), "--model", "peftwise-tiny", *own, "--no-wait", "--json").out
+    )
+
+    assert job["peft"]["configuration"]["optimizer"]["learning_rate"] == 4e-3
+    both = run("submit", str(data_file), "--model", "x", *own, "--recommendation", "rec-1")
+    assert both.code == 2
+
+
+def test_a_job_is_watched_to_its_end(site: Site, data_file: Path) -> None:
+    client = connect(site.url)
+    file_id = client.upload(data_file)["id"]
+    job_id = client.submit({"model": "peftwise-tiny", "training_file": file_id})["id"]
+    waits = []
+
+    def cancel_after_the_first_look(seconds: float) -> None:
+        waits.append(seconds)
+        site.app.state.services.queue.cancel(job_id)
+
+    ended = watching.watch(
+        client,
+        job_id,
+        console=terminal.make_console(stderr=True),
+        sleep=cancel_after_the_first_look,
+    )
+
+    assert ended["status"] == "cancelled"
+    assert waits == [watching.POLL_SECONDS]
+
+
+def test_the_progress_names_step_losses_and_time_left() -> None:
+    curve = [
+        {"name": "loss", "split": "train", "step": 10, "value": 2.5},
+        {"name": "loss", "split": "validation", "step": 20, "value": 2.25},
+    ]
+    job = {"status": "running", "estimated_finish": 160, "peft": {"curve": curve}}
+
+    detail = watching.detail(job, now=100.0).replace("\N{NO-BREAK SPACE}", " ")
+
+    assert detail == "step 20, train loss 2.500, validation loss 2.250, about 60 s left"
+
+
+def test_hostile_text_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    named = write_examples(tmp_path / "\x1b[2Jevil[bold].jsonl")
+
+    ended = run("recommend", str(named), *ASK)
+
+    assert ended.code == 0, ended.err
+    assert "\x1b" not in ended.out
+    assert "evil[bold].jsonl" in ended.out
+
+
+def test_a_server_is_found_by_its_note_and_takes_the_note_with_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "served"
+    monkeypatch.setenv("PEFTWISE_DATA_DIR", str(folder))
+    command = [sys.executable, "-m", "service", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        url = wait_for_server(folder)
+
+        assert url in said
+        assert run("jobs").out.strip() == "No jobs yet."
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    assert not (folder / serving.NOTE).exists()
+
+
+def wait_for_server(folder: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        url = serving.find_server(folder, api_key=None)
+        if url is not None:
+            return url
+        time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"url": 5}', '{"url": "file:///x"}'])
+def test_a_note_that_cannot_be_read_is_no_server(tmp_path: Path, note: str) -> None:
+    (tmp_path / serving.NOTE).write_text(note)
+
+    assert serving.find_server(tmp_path, api_key=None) is None
+
+
+def test_the_note_of_a_server_that_died_is_no_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    (tmp_path / serving.NOTE).write_text(json.dumps({"url": f"http://127.0.0.1:{port}", "pid": 1}))
+
+    assert serving.find_server(tmp_path, api_key=None) is None
+
+
+def test_help_is_one_line_for_each_command(run: Run) -> None:
+    out = run("--help").out
+
+    for command in ("serve", "recommend", "submit", "jobs", "runs", "methods"):
+        assert command in out
