@@ -16,6 +16,7 @@ from training_worker.failures import OverMemory, TimedOut, check_finite
 from training_worker.ledger import Ledger
 from training_worker.meter import TensorMeter
 from training_worker.optimizer import CLIP_NORM, build_optimizer, build_schedule
+from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, StepTaken
 from training_worker.scoring import target_logits
 
@@ -104,7 +105,7 @@ def rehearse(learner: Learner, plan: Sequence[MicroBatches], configuration: Conf
     kept = copy_of(learner.weights)
     learner.model.train()
     try:
-        with torch.random.fork_rng(), TensorMeter() as meter:
+        with own_random_numbers(), TensorMeter() as meter:
             meter.add(learner.model.parameters())
             meter.add(learner.model.buffers())
             optimizer = build_optimizer(learner.weights.values(), configuration.optimizer)
@@ -143,7 +144,8 @@ def train(
     for number, step in enumerate(plan, start=1):
         rate = float(schedule.get_last_lr()[0])
         with ledger.training.running():
-            learner.model.train()
+            if not learner.model.training:  # as an evaluation leaves it; setting it takes a walk
+                learner.model.train()
             step_nats, step_targets = _take_step(learner, step, optimizer)
             schedule.step()
         nats, targets = nats + step_nats, targets + step_targets

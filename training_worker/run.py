@@ -14,6 +14,7 @@ from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
 from training_worker.micro_batch import first_micro_batch
 from training_worker.model import Base, choose_device, load_base, prepare
+from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, RunResult, ScoreSettings
 from training_worker.scoring import Judge, choose_rankings
 
@@ -39,7 +40,7 @@ def run(
     """
     ledger = Ledger(report=on_measurement)
     try:
-        with torch.random.fork_rng():
+        with own_random_numbers():
             scores = _tell(request, ledger, on_step)
     except Exception as error:  # whatever a model, a template or a device raises ends this run only
         return _result(request, ledger, *classify(error), scores=None)

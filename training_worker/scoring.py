@@ -195,4 +195,4 @@ def _score_batch(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, 
     row = is_target_BL.nonzero()[:, 0]
     nats_B = torch.zeros_like(tokens_B).index_add_(0, row, nats)
     wrong_B = torch.zeros_like(tokens_B).index_add_(0, row, is_wrong)
-    return nats_B.cpu(), tokens_B.cpu(), (wrong_B == 0).cpu()
+    return nats_B.cpu(), tokens_B.cpu(), ((wrong_B == 0) & (tokens_B > 0)).cpu()
