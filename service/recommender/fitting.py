@@ -11,15 +11,15 @@ import numpy as np
 
 from metadata.errors import NothingFits
 from metadata.footprint import Plan, plan
-from metadata.knowledge import Forecast
+from metadata.knowledge import Forecast, Knowledge
 from metadata.records import Configuration
+from metadata.space import default_configuration
 from metadata.table import Booleans, Floats
 from service.recommender.candidates import Candidate
 from service.recommender.question import GIB, Question
 from service.recommender.schemas import Exclusion, Source
 
-MEMORY_SHARE = 0.8  # of what is there: the upper forecast is to fit too, not the expected alone
-TIME_SHARE = 0.6  # of what is there, for the same reason
+CARE = 1.05  # candidates differ a little in how far the upper forecast lies from the plan
 FEWEST_EPOCHS = 0.1  # below, a run has seen too little of the data to be any use
 LEAST = 1e-300  # of any unit: logarithms need something
 FRESH = ("sample", "neighbour")
@@ -34,43 +34,58 @@ class Planned:
     plan: Plan
 
 
-def make_fit(candidates: list[Candidate], question: Question) -> list[Planned]:
+def make_fit(candidates: list[Candidate], question: Question, known: Knowledge) -> list[Planned]:
     """Return each candidate with its plan, checkpointed only where it fits no other way.
 
     What evidence or a rule speaks for and would take too long comes in a shorter version too.
     """
-    planned = [_make_one_fit(c.configuration, c.source, question) for c in candidates]
-    return [*planned, *_shorter(planned, question)]
+    aim = _aim(question, known)
+    planned = [_make_one_fit(c.configuration, c.source, question, aim) for c in candidates]
+    return [*planned, *_shorter(planned, question, aim)]
 
 
-def _make_one_fit(configuration: Configuration, source: Source, question: Question) -> Planned:
-    planned = _plan(configuration, source, question)
-    if planned.plan.fits:
-        return planned
-    checkpointed = configuration.model_copy(update={"gradient_checkpointing": True})
-    return _plan(checkpointed, source, question)
+@dataclass(frozen=True, kw_only=True)
+class _Aim:
+    """What a plan may take, so that the upper end of its forecast stays within the limits."""
+
+    memory_bytes: int
+    train_seconds: float | None
 
 
-def _plan(configuration: Configuration, source: Source, question: Question) -> Planned:
-    memory_bytes = max(1, int(MEMORY_SHARE * question.memory_bytes))
-    return Planned(
-        configuration=configuration,
-        source=source,
-        plan=plan(configuration, question.task, memory_bytes=memory_bytes),
+def _aim(question: Question, known: Knowledge) -> _Aim:
+    """Divide the limits by what the upper forecast of the default adds to its plan."""
+    default = default_configuration(question.task)
+    planned = plan(default, question.task)
+    forecast = known.forecast(question.task, [default], [planned])
+    memory_factor = CARE * float(forecast.bytes_high[0]) / planned.peak_bytes
+    time_factor = CARE * float(forecast.seconds_high[0]) / planned.train_seconds
+    seconds = question.train_seconds
+    return _Aim(
+        memory_bytes=max(1, int(question.memory_bytes / memory_factor)),
+        train_seconds=None if seconds is None else seconds / time_factor,
     )
 
 
-def _shorter(candidates: list[Planned], question: Question) -> Iterator[Planned]:
-    if question.train_seconds is None:
+def _make_one_fit(
+    configuration: Configuration, source: Source, question: Question, aim: _Aim
+) -> Planned:
+    planned = plan(configuration, question.task, memory_bytes=aim.memory_bytes)
+    if not planned.fits:
+        configuration = configuration.model_copy(update={"gradient_checkpointing": True})
+        planned = plan(configuration, question.task, memory_bytes=aim.memory_bytes)
+    return Planned(configuration=configuration, source=source, plan=planned)
+
+
+def _shorter(candidates: list[Planned], question: Question, aim: _Aim) -> Iterator[Planned]:
+    if aim.train_seconds is None:
         return
-    aim = TIME_SHARE * question.train_seconds
     for candidate in candidates:
         seconds = candidate.plan.train_seconds
-        epochs = candidate.configuration.epochs * aim / seconds
-        if candidate.source in FRESH or seconds <= aim or epochs < FEWEST_EPOCHS:
+        epochs = candidate.configuration.epochs * aim.train_seconds / seconds
+        if candidate.source in FRESH or seconds <= aim.train_seconds or epochs < FEWEST_EPOCHS:
             continue
         shorter = candidate.configuration.model_copy(update={"epochs": float(f"{epochs:.2g}")})
-        yield _make_one_fit(shorter, "neighbour", question)
+        yield _make_one_fit(shorter, "neighbour", question, aim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +143,14 @@ def _limits(question: Question, candidates: list[Planned], forecast: Forecast) -
 
 def _memory(question: Question, forecast: Forecast) -> Limit:
     has = question.memory_bytes / GIB
+    is_budget = question.memory_bytes < question.task.device.memory_bytes
+    more = "Raise budget.memory_gib" if is_budget else "Take a device with more memory"
     return Limit(
         rule=f"peak memory, upper forecast, at most {has:.4g} GiB a device",
         need_C=forecast.bytes_high / GIB,
         available=has,
         unit="GiB",
-        next_step="Take a device with more memory, a smaller model or shorter examples.",
+        next_step=f"{more}, or take a smaller model or shorter examples.",
     )
 
 

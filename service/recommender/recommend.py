@@ -35,7 +35,7 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
     Raises:
         NothingFits: No candidate is within the memory and the budget; says what would be.
     """
-    candidates = make_fit(propose(question, known, rng=rng), question)
+    candidates = make_fit(propose(question, known, rng=rng), question, known)
     forecast = known.forecast(
         question.task, [c.configuration for c in candidates], [c.plan for c in candidates]
     )

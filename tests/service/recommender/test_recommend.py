@@ -20,7 +20,6 @@ from metadata.priors import rate_ratio
 from metadata.space import suited
 from service.recommender.answer import answer, choose_configuration
 from service.recommender.candidates import propose
-from service.recommender.fitting import make_fit
 from service.recommender.question import GIB, build_question
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 
@@ -144,17 +143,21 @@ def test_a_small_card_is_helped_by_checkpointing_and_small_micro_batches(ask: As
     )
 
 
-def test_a_tight_time_budget_brings_shorter_versions_of_what_is_trusted(
-    knowledge: Knowledge, request_json: dict[str, Any]
-) -> None:
-    request = RecommendationRequest.model_validate({**request_json, "budget": {"train_minutes": 2}})
-    question = build_question(request)
-    candidates = propose(question, knowledge, rng=np.random.default_rng(0))
+def test_a_tight_time_budget_brings_shorter_versions_of_what_is_trusted(ask: Ask) -> None:
+    usual = ask().configurations[0]
+    minutes = usual.train_seconds.high / 60 / 2
 
-    planned = make_fit(candidates, question)
+    given = ask(budget={"train_minutes": minutes}, count=50).configurations
 
-    assert len(planned) > len(candidates)
-    assert all(one.plan.train_seconds <= 120 for one in planned[len(candidates) :])
+    shorter = [
+        option
+        for option in given
+        if option.configuration.method == usual.configuration.method
+        and option.configuration.epochs < usual.configuration.epochs
+    ]
+    assert shorter
+    assert all(option.train_seconds.high <= 60 * minutes for option in given)
+    assert max(option.train_seconds.high for option in shorter) > 0.75 * 60 * minutes
 
 
 def test_nothing_fits_says_what_would(ask: Ask) -> None:
