@@ -131,8 +131,12 @@ def connect(url: str, *, api_key: str | None = None) -> Client:
         raise InvalidRequest(
             f"PEFTWISE_URL must be an address such as http://127.0.0.1:8000, got {url[:200]!r}."
         )
-    sender = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
-    return Client(url, sender.send, api_key=api_key)
+
+    def exchange(request: httpx.Request) -> httpx.Response:
+        with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            return client.send(request)
+
+    return Client(url, exchange, api_key=api_key)
 
 
 def inside(app: Any, *, api_key: str | None = None) -> Client:
