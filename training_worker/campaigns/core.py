@@ -8,6 +8,7 @@ carries over.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from metadata.errors import InvalidConfiguration
 from metadata.priors import usual_rate
 from metadata.records import (
     Choice,
@@ -94,13 +95,20 @@ REPEAT_SEEDS = (1, 2)
 
 
 def core_configurations(task: Task) -> dict[str, Configuration]:
-    """Return the core on a task by name, the default and the width rule's first."""
+    """Return the core on a task by name, the default and the width rule's first.
+
+    What a model is too narrow for is left out.
+    """
     configurations = {
         DEFAULT: default_configuration(task),
         WIDTH_RULE: width_rule_configuration(task),
         **{name: _configuration(entry, task) for name, entry in ENTRIES.items()},
     }
-    return {name: shortened(found, task) for name, found in configurations.items()}
+    return {
+        name: shortened(found, task)
+        for name, found in configurations.items()
+        if _is_possible(found, task)
+    }
 
 
 def shortened(configuration: Configuration, task: Task) -> Configuration:
@@ -110,6 +118,14 @@ def shortened(configuration: Configuration, task: Task) -> Configuration:
     changed = configuration.model_copy(update={"max_length_tokens": length, "precision": precision})
     check(changed, task.model)
     return changed
+
+
+def _is_possible(configuration: Configuration, task: Task) -> bool:
+    try:
+        check(configuration, task.model)
+    except InvalidConfiguration:
+        return False
+    return True
 
 
 def _configuration(entry: Entry, task: Task) -> Configuration:

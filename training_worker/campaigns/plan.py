@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from metadata.features.device import this_machine
-from metadata.features.model import find_model, profile_model
 
 from metadata.errors import UnknownModel
+from metadata.features.device import this_machine
+from metadata.features.model import find_model, profile_model
 from metadata.messages import Limits
 from metadata.priors import usual_rate
 from metadata.records import Configuration, Device, ModelProfile, Task, content_hash

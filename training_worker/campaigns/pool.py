@@ -46,9 +46,9 @@ def work_off(
     """
     workers: list[Worker] = []
     try:
-        workers += [_start(output) for _ in range(processes)]
-        for worker in workers:
-            _give(worker, items, is_over)
+        while len(workers) < processes and not is_over() and (item := next(items, None)):
+            workers.append(_start(output))
+            _send(workers[-1], item)
         while any(worker.item for worker in workers):
             _collect(workers, items, output, is_over, report)
     finally:
@@ -65,11 +65,10 @@ def _start(output: Path) -> Worker:
     return Worker(process=process, connection=ours)
 
 
-def _give(worker: Worker, items: Iterator[Item], is_over: Callable[[], bool]) -> None:
-    worker.item = None if is_over() else next(items, None)
-    if worker.item is not None:
-        with suppress(BrokenPipeError):  # it has died: the next wait says so
-            worker.connection.send(worker.item)
+def _send(worker: Worker, item: Item) -> None:
+    worker.item = item
+    with suppress(BrokenPipeError):  # it has died: the next wait says so
+        worker.connection.send(item)
 
 
 def _collect(
@@ -87,9 +86,12 @@ def _collect(
             state: RunState = worker.connection.recv()
         except (EOFError, ConnectionResetError):
             state = _bury(worker, worker.item, output)
-            worker = workers[index] = _start(output)
         report(state)
-        _give(worker, items, is_over)
+        worker.item = None
+        following = None if is_over() else next(items, None)
+        if following is not None:
+            workers[index] = worker if worker.process.is_alive() else _start(output)
+            _send(workers[index], following)
 
 
 def _bury(worker: Worker, item: Item, output: Path) -> RunState:
