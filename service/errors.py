@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from metadata.errors import (
@@ -104,7 +105,13 @@ def install(app: FastAPI) -> None:
         failure = Failure(status=422, message=message, param=param, code="invalid_request")
         return answer(request.url.path, failure)
 
+    async def answer_database(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s: the database failed: %s", request.method, request.url.path, error)
+        away = Unavailable("The database does not answer. Send the request again in some seconds.")
+        return answer(request.url.path, failure_of(away))
+
     app.add_exception_handler(PeftwiseError, answer_ours)
+    app.add_exception_handler(OperationalError, answer_database)
     app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(RequestValidationError, answer_validation)
 

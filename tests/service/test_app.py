@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from httpx import ASGITransport, AsyncClient
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from metadata.errors import Conflict, InvalidRequest
@@ -27,12 +28,7 @@ def test_it_lives_and_is_ready(client: TestClient) -> None:
 def test_it_lives_but_is_not_ready_without_its_database(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with client.app.state.services.engine.begin() as connection:  # type: ignore[attr-defined]
-        connection.execute(text("SELECT 1"))
-
     def away(*_: Any) -> None:
-        from sqlalchemy.exc import OperationalError
-
         raise OperationalError("SELECT 1", None, Exception("connection refused"))
 
     monkeypatch.setattr("service.health.read_session", away)
@@ -41,6 +37,20 @@ def test_it_lives_but_is_not_ready_without_its_database(
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
+
+
+def test_a_database_that_is_away_is_told_as_such(client: TestClient) -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError("SELECT secret", None, Exception("connection refused"))
+
+    client.app.state.services.queue.get = away  # type: ignore[attr-defined]
+
+    answer = client.get("/v1/fine_tuning/jobs/ftjob-x")
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert "does not answer" in answer.json()["error"]["message"]
+    assert "secret" not in answer.text
 
 
 def test_a_second_start_is_quick(settings: Settings) -> None:
@@ -183,8 +193,6 @@ def test_many_requests_at_once_are_answered(client: TestClient, file_id: str) ->
     order = {"model": "peftwise-tiny", "training_file": file_id}
 
     async def ask() -> list[int]:
-        from httpx import ASGITransport, AsyncClient
-
         transport = ASGITransport(app=client.app)  # type: ignore[arg-type]
         async with AsyncClient(transport=transport, base_url="http://127.0.0.1") as many:
             calls = (many.post("/v1/fine_tuning/jobs", json=order) for _ in range(12))

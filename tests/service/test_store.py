@@ -15,6 +15,12 @@ GOOD = b"".join(b'{"prompt": "%d", "completion": "yes"}\n' % number for number i
 
 
 @pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind of database is enough here: queue and history are held to both."""
+    return sqlite_url
+
+
+@pytest.fixture
 def store(engine: Engine, tmp_path: Path) -> FileStore:
     """Return an empty store."""
     (tmp_path / "files").mkdir()
