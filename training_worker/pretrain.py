@@ -49,7 +49,7 @@ def pretrain(settings: Settings) -> Trained:
 def save(model: Any, tokenizer: Tokenizer, trained: Trained, settings: Settings) -> None:
     """Write a trained model in bf16 with its tokenizer and its card."""
     settings.output.mkdir(parents=True, exist_ok=True)
-    model.to("cpu", torch.bfloat16).save_pretrained(settings.output, safe_serialization=True)
+    model.to("cpu", torch.bfloat16).save_pretrained(settings.output)
     as_transformers(tokenizer, context_tokens=settings.context_tokens).save_pretrained(
         settings.output
     )

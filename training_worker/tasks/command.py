@@ -27,7 +27,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name the datasets")
     write = commands.add_parser("write", help="write datasets as JSON Lines")
-    write.add_argument("names", nargs="*", choices=[*DATASETS, []], help="all where not given")
+    write.add_argument("names", nargs="*", type=_known, help="all where not given")
     write.add_argument("--output", type=Path, required=True, help="folder for NAME.jsonl")
     write.add_argument("--seed", type=int, default=0, help="another seed is another world")
     return parser.parse_args(arguments)
+
+
+def _known(name: str) -> str:
+    if name not in DATASETS:
+        raise argparse.ArgumentTypeError(f"must be among {', '.join(DATASETS)}, got {name!r}")
+    return name
