@@ -57,7 +57,7 @@ DatabaseUrl = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 DataFile = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, readable=True, help="Training data, JSON Lines."),
+    typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Training data, JSON Lines."),
 ]
 Model = Annotated[str, typer.Option(help="Id of the base model, such as Qwen/Qwen2.5-0.5B.")]
 Limit = Annotated[int, typer.Option(help="How many at most.")]
@@ -109,7 +109,8 @@ def recommend(
         Literal["quality", "balanced", "cheapest"], typer.Option(help="What matters.")
     ] = "quality",
     method: Annotated[
-        list[str] | None, typer.Option(help="Consider this method only; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Consider this method only; may be repeated."),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,

@@ -23,7 +23,7 @@ from service.settings import Settings
 
 NOTE = "server.json"  # in the data folder: address and process of the server that uses it
 LOG = "server.log"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 

@@ -21,7 +21,7 @@ from service.recommender.schemas import RecommendationAnswer
 from service.settings import Settings
 
 ASK = ("--model", "peftwise-tiny", "--device", "cpu")
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @dataclass(frozen=True)
