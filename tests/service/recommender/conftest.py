@@ -24,9 +24,7 @@ from metadata.records import (
     content_hash,
 )
 from metadata.space import sample, suited
-from service.recommender.knowledge import KnowledgeStore
 from service.recommender.schemas import RecommendationRequest
-from service.settings import Settings
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BEST_RATIO = 4.0
@@ -109,15 +107,6 @@ def knowledge_folder(knowledge: Knowledge, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("knowledge") / "shipped"
     knowledge.save(folder)
     return folder
-
-
-@pytest.fixture
-def settings(tmp_path: Path, knowledge: Knowledge, knowledge_folder: Path) -> Settings:
-    """Return settings of a server that answers from the made-up knowledge."""
-    data_dir = tmp_path / "data"
-    store = KnowledgeStore(data_dir / "knowledge", shipped=knowledge_folder)
-    store.activate(knowledge.version)
-    return Settings(data_dir=data_dir, executor="none")
 
 
 @pytest.fixture

@@ -1,11 +1,29 @@
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from metadata.knowledge import Knowledge
+from service.app import create_app
+from service.recommender.knowledge import KnowledgeStore
+from service.settings import Settings
 
 URL = "/v1/recommendations"
+
+
+@pytest.fixture(scope="module")
+def client(
+    tmp_path_factory: pytest.TempPathFactory, knowledge: Knowledge, knowledge_folder: Path
+) -> Iterator[TestClient]:
+    """Return a client of a server that answers from the made-up knowledge."""
+    data_dir = tmp_path_factory.mktemp("data")
+    store = KnowledgeStore(data_dir / "knowledge", shipped=knowledge_folder)
+    store.activate(knowledge.version)
+    app = create_app(Settings(data_dir=data_dir, executor="none"))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        yield client
 
 
 def test_an_answer_is_kept_and_can_be_read_again(
@@ -106,7 +124,7 @@ def test_versions_are_listed_with_their_held_out_results(
 
 
 def test_going_back_to_another_version_changes_who_answers(
-    client: TestClient, request_json: dict[str, Any]
+    client: TestClient, request_json: dict[str, Any], knowledge: Knowledge
 ) -> None:
     listed = client.get("/v1/knowledge").json()["data"]
     (shipped,) = [one["version"] for one in listed if one["is_shipped"]]
@@ -115,6 +133,8 @@ def test_going_back_to_another_version_changes_who_answers(
 
     assert answer.json()["is_current"]
     assert client.post(URL, json=request_json).json()["knowledge_version"] == shipped
+    again = client.post(f"/v1/knowledge/{knowledge.version}/activate").json()
+    assert again["version"] == knowledge.version
 
 
 def test_an_unknown_version_is_not_found(client: TestClient) -> None:
