@@ -10,8 +10,8 @@ from metadata.methods import METHODS
 from metadata.priors import rate_ratio, usual_rate
 from metadata.records import Configuration, ModelProfile, Task
 from metadata.space import default_configuration
-from metadata.surrogates.quality import Quality
 from metadata.surrogates.spec import gather
+from metadata.surrogates.transfer import Quality
 
 SMALLEST = 1e-4  # of regret; below, a choice makes no difference
 

@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
+from metadata.arrays import Floats, Integers
 from metadata.players import PLAYERS, Round, available
 from metadata.records import Run
 from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.memory import PEAK_BYTES
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import Quality, fit
+from metadata.surrogates.quality import fit
 from metadata.surrogates.residual import Quantity, fit_residual, observations_of
 from metadata.surrogates.scenarios import balance, fill
 from metadata.surrogates.spec import Candidates
 from metadata.surrogates.time import TRAIN_SECONDS
-from metadata.table import Dropped, Floats, Integers, Table, build_table, without_groups
+from metadata.surrogates.transfer import Quality
+from metadata.table import Dropped, Table, build_table, without_groups
 
 DRAWS = 10_000
 TAIL = 0.05

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metadata.arrays import Floats
 from metadata.features import TASK_FEATURES
 from metadata.features.task import describe_task
 from metadata.records import Task
 from metadata.surrogates.distance import Distances
-from metadata.table import Floats
 
 NAMED = 4  # features named at most
 SMALLEST_TIMES = 1.5  # a size beyond the known range by less is not worth a word

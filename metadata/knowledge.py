@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from metadata import knowledge_files
+from metadata.arrays import Floats
 from metadata.effects import Effect, effects
 from metadata.evidence import Evidence, weigh_evidence
 from metadata.footprint import Plan, plan
@@ -21,10 +22,11 @@ from metadata.space import default_configuration
 from metadata.surrogates import SURROGATES
 from metadata.surrogates.choice import COUNTS, HeldOut, hold_out
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import Quality, fit_with_held_out
+from metadata.surrogates.quality import fit_with_held_out
 from metadata.surrogates.scenarios import balance, fill
 from metadata.surrogates.spec import State, Surrogate, gather
-from metadata.table import Floats, Table, build_table
+from metadata.surrogates.transfer import Quality
+from metadata.table import Table, build_table
 
 __all__ = [
     "SHIPPED_KNOWLEDGE",

@@ -11,11 +11,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from metadata.arrays import Floats, Integers
 from metadata.priors import carry_over
 from metadata.records import Configuration, Run, Task
-from metadata.surrogates.quality import Quality
+from metadata.relative import describe_alone, relative_key
 from metadata.surrogates.scenarios import squares
-from metadata.table import Floats, Integers, Table, describe_alone, relative_key
+from metadata.surrogates.transfer import Quality
+from metadata.table import Table
 
 WINNERS_A_PAIR = 3
 

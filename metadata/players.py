@@ -9,10 +9,10 @@ from math import comb, log2
 
 import numpy as np
 
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.records import Configuration, Scalar, Task
 from metadata.space import default_configuration, width_rule_configuration
 from metadata.surrogates.scenarios import best_so_far
-from metadata.table import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True, kw_only=True)

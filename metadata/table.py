@@ -7,84 +7,19 @@ the learning rate as a multiple of the usual one, and nothing that only suits da
 Axes: N rows, P pairs, K configurations by relative key, F features, T task features.
 """
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite, log2
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.features import describe, describe_task
-from metadata.methods import METHODS
-from metadata.priors import carry_over, rate_ratio
-from metadata.records import (
-    Configuration,
-    DatasetProfile,
-    Device,
-    Lengths,
-    ModelProfile,
-    Run,
-    Scalar,
-    Task,
-)
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
-
-WORST_REGRET = 2.0  # also of a run that failed or went over its budget
-NOISES = 4.0  # the best must exceed the median by so many standard deviations of repeats
-MINIMUM_CORE = 5  # scored core configurations, fewer give no median worth the name
-LIMITED_STATES = ("timed_out", "out_of_memory")  # by what was granted, not by the configuration
-CORE_SHARE = 0.8  # of the core must have been tried on a pair that is to be compared with others
-DIGITS = 9  # of features: carrying a rate over and back must not tell configurations apart
-RATE_STEPS = 32  # steps of a doubling, 2 % each: rates nearer than that count as one
-
-# What configurations are described on when the task must not matter: any fixed task would do.
-_USUAL_LENGTHS = Lengths(mean=200, p50=180, p90=400, p99=800, max=1000)
-REFERENCE = Task(
-    model=ModelProfile(
-        id="reference",
-        family="llama",
-        parameters=1_000_000_000,
-        layers=16,
-        hidden_size=2048,
-        heads=32,
-        key_value_heads=8,
-        head_size=64,
-        mlp_width=8192,
-        vocabulary=32_000,
-        context_tokens=4096,
-        tied_embeddings=True,
-    ),
-    dataset=DatasetProfile(
-        name="reference",
-        group="reference",
-        sha256="0" * 64,
-        kind="generation",
-        examples=1000,
-        prompt_bytes=_USUAL_LENGTHS,
-        completion_bytes=_USUAL_LENGTHS,
-        distinct_words=5000,
-        repeated_word_fraction=0.8,
-        distinct_completions=1000,
-        completion_entropy_bits=9.0,
-        duplicate_fraction=0.0,
-        compression_ratio=0.4,
-    ),
-    device=Device(
-        name="reference",
-        kind="cuda",
-        memory_bytes=80 * 2**30,
-        bf16_tflops=300,
-        bandwidth_gb_per_second=2000,
-        launch_microseconds=10,
-    ),
-)
+from metadata.records import Configuration, Run, Task
+from metadata.regret import failed_shares, mean_score, noise_of, regrets
+from metadata.relative import describe_alone, relative_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,51 +132,6 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
     )
 
 
-def relative_key(configuration: Configuration, model: ModelProfile) -> str:
-    """Name the choices of a configuration that carry over to another base model.
-
-    Left out is what only suits data and device: seed, length, loss, precision, checkpointing.
-    """
-    method, optimizer, schedule = (
-        configuration.method,
-        configuration.optimizer,
-        configuration.schedule,
-    )
-    ratio = rate_ratio(configuration, model)
-    targeted = METHODS[method.name].uses_target_modules
-    choices = (
-        *(method.name, *_values(method.values)),
-        configuration.target_modules if targeted else "",
-        *(optimizer.name, *_values(optimizer.values), _plain(optimizer.weight_decay)),
-        round(RATE_STEPS * log2(ratio)),
-        *(schedule.name, *_values(schedule.values), _plain(schedule.warmup_fraction)),
-        *(configuration.batch_size, _plain(configuration.epochs)),
-        *(configuration.quantization, configuration.packing, configuration.keep),
-    )
-    return hashlib.sha256(repr(choices).encode()).hexdigest()[:16]
-
-
-def _values(values: Mapping[str, Scalar]) -> list[tuple[str, str]]:
-    return [(name, _plain(value)) for name, value in sorted(values.items())]
-
-
-def _plain(value: Scalar) -> str:
-    """Return a value as text, a number the same whether it came as 0 or 0.0."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:.6g}" if is_number else str(value)
-
-
-def describe_alone(
-    configurations: Sequence[Configuration], models: Iterable[ModelProfile]
-) -> Floats:
-    """Return features of configurations apart from any task: on the reference task, C x F."""
-    carried = [
-        carry_over(configuration, known=model, new=REFERENCE.model)
-        for configuration, model in zip(configurations, models, strict=True)
-    ]
-    return np.round(describe(REFERENCE, carried), DIGITS)
-
-
 def build_table(runs: Iterable[Run]) -> Table:
     """Arrange runs as arrays; the order they come in makes no difference.
 
@@ -264,10 +154,10 @@ def build_table(runs: Iterable[Run]) -> Table:
     key_N = _index(row_keys, keys)
     core_N = np.array([any(run.core for run in row) for row in rows])
     core_keys = np.unique(key_N[core_N])
-    score_N = np.array([_mean_score(row) for row in rows])
-    noise_P = _noise(rows, pair_N, count=len(pairs))
-    regret_N, spread_P, reasons = _regrets(
-        score_N, _failed_shares(rows, core_N), pair_N, core_N, noise_P, core_count=len(core_keys)
+    score_N = np.array([mean_score(row) for row in rows])
+    noise_P = noise_of(rows, pair_N, count=len(pairs))
+    regret_N, spread_P, reasons = regrets(
+        score_N, failed_shares(rows, core_N), pair_N, core_N, noise_P, core_count=len(core_keys)
     )
     return Table(
         runs=ordered,
@@ -316,85 +206,6 @@ def _index(names: Iterable[str], known: Sequence[str]) -> Integers:
 def _first_tasks(runs: Sequence[Run], pairs: Sequence[str]) -> tuple[Task, ...]:
     first = {run.task.pair: run.task for run in reversed(runs)}
     return tuple(first[pair] for pair in pairs)
-
-
-def _scores(row: Sequence[Run]) -> list[float]:
-    return [
-        run.score
-        for run in row
-        if run.state == "succeeded" and run.score is not None and isfinite(run.score)
-    ]
-
-
-def _mean_score(row: Sequence[Run]) -> float:
-    scores = _scores(row)
-    return float(np.mean(scores)) if scores else float("nan")
-
-
-def _failed_shares(rows: Sequence[Sequence[Run]], core_N: Booleans) -> Floats:
-    """Return the share of each row's runs that failed, NaN where none says anything."""
-    shares = []
-    for row, core in zip(rows, core_N, strict=True):
-        telling = [run for run in row if core or run.state not in LIMITED_STATES]
-        shares.append(1.0 - len(_scores(row)) / len(telling) if telling else float("nan"))
-    return np.array(shares)
-
-
-def _noise(rows: Sequence[Sequence[Run]], pair_N: Integers, *, count: int) -> Floats:
-    """Return the standard deviation of repeats in each pair; the usual one where there are few."""
-    squares_P, degrees_P = np.zeros(count), np.zeros(count)
-    for row, pair in zip(rows, pair_N, strict=True):
-        scores = _scores(row)
-        if len(scores) > 1:
-            squares_P[pair] += float(np.var(scores)) * len(scores)
-            degrees_P[pair] += len(scores) - 1
-    noise_P = np.sqrt(squares_P / np.maximum(degrees_P, 1))
-    known_P = degrees_P >= 3  # below, chance equality of two repeats would pass for precision
-    usual = float(np.median(noise_P[known_P])) if known_P.any() else 0.0
-    return np.where(known_P, noise_P, np.maximum(noise_P, usual))
-
-
-def _regrets(
-    score_N: Floats,
-    failed_N: Floats,
-    pair_N: Integers,
-    core_N: Booleans,
-    noise_P: Floats,
-    *,
-    core_count: int,
-) -> tuple[Floats, Floats, dict[int, str]]:
-    regret_N = np.full(len(score_N), np.nan)
-    spread_P = np.full(len(noise_P), np.nan)
-    reasons: dict[int, str] = {}
-    for pair, noise in enumerate(noise_P):
-        rows = np.flatnonzero(pair_N == pair)
-        core = rows[core_N[rows]]
-        if len(core) == 0:
-            continue  # runs of users: evidence of cost, and of what was tried, but of no regret
-        scores = score_N[core][np.isfinite(score_N[core])]
-        reason = _why_dropped(scores, noise, tried=len(core), core_count=core_count)
-        if reason:
-            reasons[pair] = reason
-            continue
-        spread_P[pair] = scores.max() - np.median(scores)
-        distance = np.clip((scores.max() - score_N[rows]) / spread_P[pair], 0.0, WORST_REGRET)
-        succeeded = np.where(np.isfinite(distance), distance, WORST_REGRET)
-        regret_N[rows] = failed_N[rows] * WORST_REGRET + (1.0 - failed_N[rows]) * succeeded
-    return regret_N, spread_P, reasons
-
-
-def _why_dropped(scores: Floats, noise: float, *, tried: int, core_count: int) -> str:
-    if tried < CORE_SHARE * core_count:
-        return f"only {tried} of {core_count} core configurations were run"
-    if len(scores) < MINIMUM_CORE:
-        return f"only {len(scores)} core configurations have a score, {MINIMUM_CORE} are needed"
-    spread = float(scores.max() - np.median(scores))
-    if spread <= NOISES * noise or spread <= 0:
-        return (
-            f"the best exceeds the median by {spread:.3g} nats per token, less than "
-            f"{NOISES:g} times the {noise:.3g} of repeats"
-        )
-    return ""
 
 
 def _describe_rows(

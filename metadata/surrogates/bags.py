@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.surrogates.scenarios import balance
-from metadata.table import Booleans, Floats, Integers, Table
+from metadata.table import Table
 
 REPEATS = 3
 FOLDS = 5

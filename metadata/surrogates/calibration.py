@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metadata.arrays import Floats, Integers
 from metadata.surrogates.bags import (
     AVERAGE_TREES,
     Lessons,
@@ -18,7 +19,6 @@ from metadata.surrogates.bags import (
 from metadata.surrogates.choice import Rehearsal
 from metadata.surrogates.intervals import Errors, fit_errors
 from metadata.surrogates.scenarios import Setting, balance, fill, weigh
-from metadata.table import Floats, Integers
 
 FOLDS = 5
 QUANTILES = np.linspace(0.0, 1.0, 101)

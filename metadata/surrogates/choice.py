@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metadata.arrays import Floats
 from metadata.surrogates.distance import Distances
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import (
@@ -21,7 +22,6 @@ from metadata.surrogates.scenarios import (
     group_means,
     weigh,
 )
-from metadata.table import Floats
 
 COUNTS = (1, 2, 4, 8, 16)
 # A setting is chosen by lists this long: the first entry matters most and is in all of them.

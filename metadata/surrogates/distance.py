@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from metadata.table import Floats, Integers
+from metadata.arrays import Floats, Integers
 
 # A feature that is all but constant over the known tasks gets this scale, or a model of another
 # size would be infinitely far from tasks of a single one: a size of 1.4 times (half a doubling)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metadata.table import Floats, Integers
+from metadata.arrays import Floats, Integers
 
 TAIL = 0.05
 LEVELS = 4

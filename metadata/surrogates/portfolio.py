@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.surrogates.scenarios import balance, fill, greedy
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec
-from metadata.table import Floats, Integers, Table
+from metadata.table import Table
 
 MINIMUM_DATASETS = 4  # with fewer, what is left after leaving one out says nothing
 TAIL = 0.05  # each end of a 90 % interval

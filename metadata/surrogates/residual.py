@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.footprint import Plan, plan
 from metadata.records import Configuration, Costs, Task
 from metadata.surrogates.intervals import tails
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec, Target
-from metadata.table import Booleans, Floats, Integers, Table
+from metadata.table import Table
 
 MINIMUM_RUNS = 10
 PRIOR_RUNS = 5.0  # runs that the formula alone is worth

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metadata.table import Booleans, Floats, Integers
+from metadata.arrays import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True, kw_only=True)

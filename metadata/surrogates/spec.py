@@ -10,10 +10,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metadata.arrays import Floats, Integers
 from metadata.features import describe, describe_task
 from metadata.footprint import Plan
 from metadata.records import Configuration, Task
-from metadata.table import Floats, Integers, Table, describe_alone, relative_key
+from metadata.relative import describe_alone, relative_key
+from metadata.table import Table
 
 Target = Literal["regret", "seconds", "bytes"]
 

@@ -6,12 +6,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from metadata.arrays import Floats
 from metadata.errors import TooFewRuns
 from metadata.footprint import plan
 from metadata.records import Run
 from metadata.surrogates import SURROGATES
 from metadata.surrogates.spec import Candidates, State, SurrogateSpec, gather
-from metadata.table import Floats, Table, build_table, without_groups
+from metadata.table import Table, build_table, without_groups
 
 pytestmark = [
     pytest.mark.parametrize("spec", SURROGATES.values(), ids=lambda spec: spec.name),

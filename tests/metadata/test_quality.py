@@ -12,9 +12,10 @@ from metadata.space import default_configuration, sample, width_rule_configurati
 from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
 from metadata.surrogates.choice import COUNTS, hold_out
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import Quality, bounded, fit, fit_with_held_out
+from metadata.surrogates.quality import fit, fit_with_held_out
 from metadata.surrogates.scenarios import PORTFOLIO, Setting
 from metadata.surrogates.spec import gather
+from metadata.surrogates.transfer import Quality, bounded
 from metadata.table import Table, build_table
 
 

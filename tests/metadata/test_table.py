@@ -9,7 +9,8 @@ import pytest
 from metadata.errors import TooFewRuns
 from metadata.priors import carry_over
 from metadata.records import Configuration, Run, Scores, Task
-from metadata.table import build_table, relative_key, without_groups
+from metadata.relative import relative_key
+from metadata.table import build_table, without_groups
 
 
 def scored(run: Run, gain: float) -> Run:

@@ -1,0 +1,247 @@
+"""Regret of any configuration on any task: the portfolio's mean and what the task changes.
+
+What a core configuration did on average is known; what another one would do is forecast from
+the configuration alone and drawn to the mean. To that comes a share of what the bags expect the
+task to change. Far from all known tasks that share falls to nothing, and intervals widen.
+
+Axes: T past pairs, K core configurations, C candidates, F features.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import lightgbm
+import numpy as np
+
+from metadata.arrays import Booleans, Floats, Integers
+from metadata.features import TASK_FEATURES
+from metadata.regret import WORST_REGRET
+from metadata.surrogates.bags import mean_of
+from metadata.surrogates.calibration import (
+    QUANTILES,
+    Outside,
+)
+from metadata.surrogates.distance import Distances, distances_by
+from metadata.surrogates.intervals import Errors
+from metadata.surrogates.portfolio import (
+    Scenarios,
+    scenarios_state,
+)
+from metadata.surrogates.scenarios import Setting, balance, fill, greedy, squares, weigh
+from metadata.surrogates.spec import Candidates, Prediction, State
+
+# A regret forecast below this is drawn out towards 0 and never reaches it: nothing is certain to
+# be the best, and the order of the best must not be lost by clipping.
+SMALLEST_REGRET = 0.05
+WIDEST = 3.0  # times the usual interval: by then it covers nearly all of [0, 2]
+# Standard errors by which a configuration outside the core must be better to be picked before
+# one of the core: the one-standard-error rule, since the best of many forecasts flatters itself.
+CAUTION = 1.0
+SCREENED = 100  # candidates that a list is chosen from: the best by expected regret
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """Where the core's configurations lie, by what they are, apart from any task."""
+
+    reference_KF: Floats
+    scale_F: Floats
+
+    def likeness(self, reference_CF: Floats) -> Floats:
+        """Return weights of the core for each candidate, C x K, summing to at most 1."""
+        squares_CK = squares(reference_CF / self.scale_F, self.reference_KF / self.scale_F)
+        near_CK = np.exp(-squares_CK / (2.0 * self.usual_distance**2))
+        likeness_CK: Floats = near_CK / (near_CK.sum(axis=1, keepdims=True) + np.exp(-2.0))
+        return likeness_CK
+
+    @cached_property
+    def usual_distance(self) -> float:
+        """Return the usual distance of a core configuration to the nearest other."""
+        scaled = self.reference_KF / self.scale_F
+        squares_KK = squares(scaled, scaled)
+        np.fill_diagonal(squares_KK, np.inf)
+        return max(float(np.sqrt(np.median(squares_KK.min(axis=1)))), 1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A task as the surrogate sees it."""
+
+    weight_T: Floats
+    scenario_TC: Floats
+    shift_C: Floats
+    distance: float
+
+    @property
+    def expected(self) -> Floats:
+        """Return the expected regret of each candidate, C, not clipped."""
+        expected: Floats = self.weight_T @ self.scenario_TC + self.shift_C
+        return expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Forecasts regret.
+
+    Attributes:
+        tried: Methods and optimizers that past runs tried; of others nothing can be said.
+        averages: Models of a configuration alone.
+        shifts: Models of what a task changes.
+        setting: How far shifts and likeness of tasks are believed.
+    """
+
+    scenarios: Scenarios
+    tried: tuple[str, ...]
+    averages: tuple[lightgbm.Booster, ...]
+    shifts: tuple[lightgbm.Booster, ...]
+    setting: Setting
+    core: Core
+    outside: Outside
+    errors: Errors
+    difference_Q: Floats
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Return distances to the known pairs."""
+        return distances_of(self.scenarios)
+
+    def forecast(self, candidates: Candidates) -> Prediction:
+        """Forecast the regret of each candidate."""
+        scene = self.look(candidates)
+        expected_C = bounded(scene.expected)
+        low_C, high_C = self.errors.around(
+            expected_C, scene.distance, widen=self.widening(scene.distance)
+        )
+        return Prediction(
+            expected_C=expected_C,
+            low_C=np.clip(low_C, 0.0, expected_C),
+            high_C=np.clip(high_C, expected_C, WORST_REGRET),
+        )
+
+    def look(self, candidates: Candidates) -> Scene:
+        """Return what past pairs and the task itself say of the candidates."""
+        distance_T = self.distances.to_known(candidates.task_T)
+        distance = float(distance_T.min())
+        fade = self.distances.trust(distance)
+        weight_T = weigh(self.scenarios.group_T, distance_T, locality=fade * self.setting.locality)
+        trust = fade * self.setting.trust
+        shift_C = trust * self._shift(candidates) if trust > 0 else np.zeros(len(candidates.keys))
+        return Scene(
+            weight_T=weight_T,
+            scenario_TC=self._scenarios(candidates),
+            shift_C=shift_C,
+            distance=distance,
+        )
+
+    def alone(self, candidates: Candidates) -> Floats:
+        """Return the regret that models alone expect, so that any two choices compare."""
+        trust = self.setting.trust * self.distances.trust(
+            float(self.distances.to_known(candidates.task_T).min())
+        )
+        average_C = self._average(candidates)
+        return average_C if trust == 0 else average_C + trust * self._shift(candidates)
+
+    def pick(self, candidates: Candidates, regret_C: Floats, *, count: int) -> Integers:
+        """Return a list of candidates whose best is expected to be best, in order.
+
+        Args:
+            candidates: What to choose from.
+            regret_C: What each is worth, lower is better: its regret, or that and a price.
+            count: Entries at most.
+        """
+        rows = np.argsort(self.cautious(candidates, regret_C), kind="stable")
+        rows = np.sort(rows[: max(SCREENED, count)])
+        few = candidates.take(rows)
+        scene = self.look(few)
+        mean_C = scene.weight_T @ scene.scenario_TC
+        worth_C = self.cautious(few, regret_C[rows])
+        order = greedy(scene.scenario_TC - mean_C + worth_C, scene.weight_T, count=count)
+        picked: Integers = rows[order]
+        return picked
+
+    def cautious(self, candidates: Candidates, regret_C: Floats) -> Floats:
+        """Return regrets, higher for candidates outside the core by what is not known of them."""
+        known = set(self.scenarios.keys)
+        outside_C = np.array([key not in known for key in candidates.keys])
+        return regret_C + CAUTION * self.outside.error * outside_C
+
+    def beats(self, regret_C: Floats, other: float, distance: float) -> Floats:
+        """Return the probability that each regret is truly below another."""
+        gap_C = (other - regret_C) / self.widening(distance)
+        return np.interp(gap_C, self.difference_Q, QUANTILES)
+
+    def widening(self, distance: float) -> float:
+        """Return the factor of intervals at a distance: 1 as far as known tasks lie apart."""
+        return float(np.clip(distance / self.distances.limit, 1.0, WIDEST))
+
+    def state(self) -> State:
+        """Return all that forecasts need."""
+        scenarios = scenarios_state(self.scenarios)
+        return State(
+            values={
+                **scenarios.values,
+                "setting": vars(self.setting),
+                "outside": vars(self.outside),
+                "near": self.errors.near,
+                "tried": list(self.tried),
+                "averages": len(self.averages),
+            },
+            arrays={
+                **scenarios.arrays,
+                "core_KF": self.core.reference_KF,
+                "core_scale_F": self.core.scale_F,
+                "level_L": self.errors.level_L,
+                "low_LD": self.errors.low_LD,
+                "high_LD": self.errors.high_LD,
+                "difference_Q": self.difference_Q,
+            },
+            texts=tuple(model.model_to_string() for model in (*self.averages, *self.shifts)),
+        )
+
+    def _average(self, candidates: Candidates) -> Floats:
+        average_C = self.outside.shrink(mean_of(self.averages, candidates.reference_CF))
+        never_C = ~self._was_tried(candidates)
+        average_C[never_C] = np.maximum(average_C[never_C], self.outside.mean)
+        return average_C
+
+    def _shift(self, candidates: Candidates) -> Floats:
+        return np.where(self._was_tried(candidates), mean_of(self.shifts, candidates.X_CF), 0.0)
+
+    def _was_tried(self, candidates: Candidates) -> Booleans:
+        known = set(self.tried)
+        return np.array(
+            [
+                one.method.name in known and one.optimizer.name in known
+                for one in candidates.configurations
+            ],
+            dtype=bool,
+        )
+
+    def _scenarios(self, candidates: Candidates) -> Floats:
+        """Return the regret of each candidate in each past pair, T x C.
+
+        Of the core that is known; other candidates are taken to vary as their likes do.
+        """
+        weight_T = balance(self.scenarios.group_T)
+        filled_TK = fill(self.scenarios.regret_TK, weight_T)
+        column = {key: index for index, key in enumerate(self.scenarios.keys)}
+        column_C = np.array([column.get(key, -1) for key in candidates.keys])
+        scenario_TC = filled_TK[:, column_C]
+        others = np.flatnonzero(column_C < 0)
+        if len(others):
+            strange = candidates.take(others)
+            likeness_CK = self.core.likeness(strange.reference_CF)
+            deviation_TK = filled_TK - weight_T @ filled_TK
+            scenario_TC[:, others] = self._average(strange) + deviation_TK @ likeness_CK.T
+        return scenario_TC
+
+
+def bounded(regret_C: Floats) -> Floats:
+    """Return regrets within (0, 2], their order kept."""
+    low_C = SMALLEST_REGRET * np.exp(np.minimum(regret_C / SMALLEST_REGRET - 1.0, 0.0))
+    return np.minimum(np.where(regret_C < SMALLEST_REGRET, low_C, regret_C), WORST_REGRET)
+
+
+def distances_of(scenarios: Scenarios) -> Distances:
+    """Return distances by what describes model and data."""
+    return distances_by(TASK_FEATURES, scenarios.task_TT, scenarios.group_T)
