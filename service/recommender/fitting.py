@@ -9,12 +9,12 @@ from math import log
 
 import numpy as np
 
+from metadata.arrays import Booleans, Floats
 from metadata.errors import NothingFits
 from metadata.footprint import Plan, plan
 from metadata.knowledge import Forecast, Knowledge
 from metadata.records import Configuration
 from metadata.space import default_configuration
-from metadata.table import Booleans, Floats
 from service.recommender.candidates import Candidate
 from service.recommender.question import GIB, Question
 from service.recommender.schemas import Exclusion, Source

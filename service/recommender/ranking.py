@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.knowledge import Forecast, Knowledge
 from metadata.methods import METHODS
 from metadata.records import Configuration
-from metadata.table import Booleans, Floats, Integers
 from service.recommender.fitting import Planned
 from service.recommender.question import Question
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metadata.arrays import Booleans
 from metadata.knowledge import Forecast, Knowledge
-from metadata.table import Booleans
 from service.recommender.candidates import propose
 from service.recommender.fitting import Planned, make_fit, stay_within
 from service.recommender.question import Question
