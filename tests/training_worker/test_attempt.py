@@ -22,7 +22,7 @@ from metadata.messages import Assignment, Claim, Limits, MeasurementBatch, Outco
 from metadata.records import Configuration
 
 CODE, TOKEN = "a-code-that-works-once", "1.a-token-of-an-attempt"
-WAIT_SECONDS = 120.0  # a busy machine takes long to load torch
+WAIT_SECONDS = 300.0  # a busy machine takes long to load torch
 RECORDS = [{"prompt": f"Say {number}:", "completion": f" {number % 5}"} for number in range(60)]
 CONFIGURATION = Configuration.model_validate(
     {
@@ -43,7 +43,6 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     training_file: bytes = b"\n".join(json.dumps(record).encode() for record in RECORDS)
     go_on: bool = True
-    refuses: bool = False
     batches: list[MeasurementBatch] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     claims: int = 0
@@ -57,8 +56,6 @@ def routes(service: Service) -> FastAPI:
     def check(authorization: str) -> None:
         if authorization != f"Bearer {TOKEN}":
             raise HTTPException(401)
-        if service.refuses:
-            raise HTTPException(409)
 
     @app.post("/v1/worker/claim")
     def claim(request: Claim) -> Assignment:
@@ -223,19 +220,6 @@ def test_a_cancelled_job_stops_the_trainer_and_is_not_finished(service, start, t
     assert not is_alive(trainer)
     assert service.outcomes == []
     assert not (tmp_path / "adapters" / "attempt-1").exists()
-
-
-@needs_proc
-def test_a_refused_token_stops_the_trainer(service, start) -> None:
-    service.configuration = long_running()
-    process = start()
-    wait_until(lambda: bool(service.batches))
-    trainer = child_of(process)
-
-    service.refuses = True
-
-    assert process.wait(WAIT_SECONDS) == 1
-    assert not is_alive(trainer)
 
 
 @needs_proc
