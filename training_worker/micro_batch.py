@@ -7,14 +7,11 @@ import torch
 
 from metadata.errors import InvalidRequest
 from metadata.features.model import profile_model
-from metadata.footprint import footprint
+from metadata.footprint import CPU_MICRO_BATCH, footprint
 from metadata.records import ModelProfile
 from training_worker.data import Tokens
 from training_worker.request import RunRequest
 
-# On one core of a CPU 8 examples a pass took 20 to 30 % less time than 32 at width 128: a larger
-# batch pads more and leaves the caches. Also the start where a model's sizes cannot be told.
-USUAL = 8
 FREE_SHARE = 0.9  # of what the device says is free; the rest is lost to fragments
 
 
@@ -27,7 +24,7 @@ def first_micro_batch(
         return min(batch, request.micro_batch_size)
     profile = _profile(model.config.to_dict())
     if device.type != "cuda" or profile is None:
-        return min(batch, USUAL)
+        return min(batch, CPU_MICRO_BATCH)
     limit = request.limits.memory_bytes or int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])
     longest = max(len(example.ids) for example in examples)
     return largest_that_fits(request, profile, longest_tokens=longest, memory_bytes=limit)

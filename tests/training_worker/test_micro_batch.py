@@ -1,10 +1,10 @@
 import torch
 
 from metadata.features.model import find_model
-from metadata.footprint import footprint
+from metadata.footprint import CPU_MICRO_BATCH, footprint
 from metadata.messages import Limits
 from training_worker.data import Tokens
-from training_worker.micro_batch import USUAL, first_micro_batch, largest_that_fits
+from training_worker.micro_batch import first_micro_batch, largest_that_fits
 from training_worker.request import RunRequest
 
 LLAMA = find_model("meta-llama/Llama-3.2-1B")
@@ -25,7 +25,7 @@ def first(request: RunRequest) -> int:
 
 
 def test_on_a_cpu_it_is_the_usual_one_or_the_batch(make_request) -> None:
-    assert first(make_request(batch_size=64)) == USUAL
+    assert first(make_request(batch_size=64)) == CPU_MICRO_BATCH
     assert first(make_request(batch_size=3)) == 3
 
 
