@@ -1,5 +1,6 @@
 """A database, a queue and a whole application, each in a temporary folder."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from service.app import create_app
 from service.jobs.attempts import Attempts
 from service.jobs.queue import Queue
 from service.jobs.records import Order
+from service.services import open_services
 from service.settings import Settings
 
 LEASE_SECONDS = 60.0
@@ -190,7 +192,19 @@ def file_id(client: TestClient, jsonl: bytes) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def filled_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database as a first start leaves it, made once: the shipped runs are in it."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("filled"), executor="none")
+    services = open_services(settings)
+    services.engine.dispose()  # the last connection moves its log into the file
+    return settings.data_dir / "peftwise.sqlite"
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, filled_database: Path) -> Settings:
     """Return settings that start no worker and touch a temporary folder only."""
-    return Settings(data_dir=tmp_path / "data", executor="none")
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    shutil.copy(filled_database, data_dir)
+    return Settings(data_dir=data_dir, executor="none")
