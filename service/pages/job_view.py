@@ -23,9 +23,19 @@ def view_jobs(page: JobPage) -> contexts.JobsPage:
     )
 
 
-def view_job(job: Job, events: Sequence[JobEvent], *, now: datetime) -> contexts.JobPage:
-    """Return the page of one job; `events` are newest first, as the page shows them."""
+def view_job(
+    job: Job, events: Sequence[JobEvent], *, now: datetime, is_recorded: bool
+) -> contexts.JobPage:
+    """Return the page of one job.
+
+    Args:
+        job: As it stands, with its curve.
+        events: Newest first, as the page shows them.
+        now: For the time that is left.
+        is_recorded: Whether its run is in the history, which follows a moment after its end.
+    """
     is_over = job.state in FINAL
+    waits = not is_over or (job.run_id is not None and not is_recorded)
     return contexts.JobPage(
         title=f"{job.order.model.id} on {job.order.dataset.name}",
         id=job.id,
@@ -35,10 +45,10 @@ def view_job(job: Job, events: Sequence[JobEvent], *, now: datetime) -> contexts
         state_kind=STATE_KINDS[job.state],
         status=_status(job, now=now),
         percent=_percent(job),
-        refresh_seconds=0 if is_over else REFRESH_SECONDS,
+        refresh_seconds=REFRESH_SECONDS if waits else 0,
         can_cancel=not is_over,
         cancel_link=urls.cancel_job(job.id),
-        run_link=urls.run(job.run_id) if is_over and job.run_id else "",
+        run_link=urls.run(job.run_id) if is_recorded and job.run_id else "",
         reason=job.reason,
         figures=contexts.rows(*_figures(job, now=now)),
         chart=loss_chart(job.curve),

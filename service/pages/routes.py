@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from metadata.errors import InvalidRequest, NotFound, PeftwiseError
 from metadata.features.device import THIS_MACHINE, known_devices
-from service.dependencies import NowDep, QueueDep, ServicesDep
+from service.dependencies import QueueDep, ServicesDep
 from service.errors import status_of
 from service.files.uploads import Upload, incoming_file, receive_upload
 from service.jobs.schemas import JobRequest, PeftChoice
@@ -133,11 +133,12 @@ async def submit(request: Request, services: ServicesDep) -> RedirectResponse:
 
 
 @router.get("/jobs/{job_id}")
-def show_job(job_id: str, queue: QueueDep, now: NowDep) -> HTMLResponse:
+def show_job(job_id: str, services: ServicesDep) -> HTMLResponse:
     """Show one job as it stands."""
-    job = queue.get(job_id)
-    events = queue.events(job_id, limit=EVENTS_SHOWN).events
-    return respond(view_job(job, events, now=now))
+    job = services.queue.get(job_id)
+    events = services.queue.events(job_id, limit=EVENTS_SHOWN).events
+    is_recorded = _is_recorded(services, job.run_id)
+    return respond(view_job(job, events, now=services.now(), is_recorded=is_recorded))
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -248,6 +249,16 @@ def _submit(services: Services, fields: dict[str, str]) -> RedirectResponse:
     job = services.queue.submit(check_order(order, services.desk))
     _wake(services)
     return RedirectResponse(urls.job(job.id), status_code=303)
+
+
+def _is_recorded(services: Services, run_id: str | None) -> bool:
+    if run_id is None:
+        return False
+    try:
+        services.history.get(run_id)
+    except NotFound:
+        return False
+    return True
 
 
 def _wake(services: Services) -> None:
