@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
@@ -76,7 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    with hold_folder(services.settings.data_dir):
+    runs_jobs = services.dispatcher is not None  # a server that does not loses no jobs either
+    with hold_folder(services.settings.data_dir) if runs_jobs else nullcontext():
         await run_in_threadpool(_start, services)
         try:
             yield

@@ -1,4 +1,4 @@
-"""One server a data folder: a second one would take the first one's jobs for lost."""
+"""One server that runs jobs a data folder: a second would take the first one's jobs for lost."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ LOCK = "server.lock"
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold the only right to serve a data folder; it ends with the process, however it dies.
+    """Hold the only right to run a data folder's jobs; it ends with the process, however it dies.
 
     Raises:
         Conflict: Another server holds it.

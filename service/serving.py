@@ -42,7 +42,8 @@ def serve(
         Conflict: Another server runs on the data folder.
     """
     check_settings(settings)
-    check_free(settings.data_dir)
+    if settings.executor != "none":
+        check_free(settings.data_dir)
     with _listen(settings) as listener:
         bound = settings.model_copy(update={"port": listener.getsockname()[1]})
         config = uvicorn.Config(

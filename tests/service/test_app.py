@@ -76,9 +76,14 @@ def test_the_shipped_runs_are_added_once(engine: Engine) -> None:
     assert history.count() == count > 0
 
 
-def test_a_second_server_on_the_same_folder_refuses(client: TestClient, settings: Settings) -> None:
-    with pytest.raises(Conflict, match="Another server runs"), hold_folder(settings.data_dir):
-        pass
+def test_a_second_server_that_runs_jobs_on_the_same_folder_refuses(settings: Settings) -> None:
+    runs_jobs = settings.model_copy(update={"executor": "local"})
+
+    with TestClient(create_app(runs_jobs), base_url="http://127.0.0.1"):
+        with pytest.raises(Conflict, match="Another server runs"), hold_folder(settings.data_dir):
+            pass
+        with TestClient(create_app(settings), base_url="http://127.0.0.1") as beside:
+            assert beside.get("/livez").status_code == 200
 
 
 def test_a_folder_is_free_again_after_a_stop(settings: Settings) -> None:
