@@ -23,7 +23,7 @@ from metadata.table import build_table
 TITLES = {
     "random": "random",
     "default": "default LoRA",
-    "width_rule": "the same at the width rule's rate",
+    "width_rule": "at the width rule's rate",
     "best_average": "best average",
     "portfolio": "greedy portfolio",
     "ours": "ours",
@@ -133,7 +133,7 @@ def _print_evaluation(console: Console, result: Evaluation) -> None:
     )
     table.add_column("runs", no_wrap=True)
     for count in COUNTS:
-        table.add_column(str(count), justify="right")
+        table.add_column(str(count), justify="right", no_wrap=True)
     for name, by_count in result.regret.items():
         style = "bold" if name == "ours" else ""
         table.add_row(TITLES[name], *(f"{by_count[k]:.3f}" for k in COUNTS), style=style)

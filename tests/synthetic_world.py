@@ -142,10 +142,11 @@ def make_run(
     gain = true_gain(configuration, task, rule) + float(rng.normal(0.0, NOISE))
     planned = plan(configuration, task)
     name = f"{task.pair} {configuration.key} {configuration.seed} {core}"
+    seconds = TIME_FACTOR * planned.train_seconds * float(rng.lognormal(0.0, 0.1))
     costs = Costs(
-        train_seconds=TIME_FACTOR * planned.train_seconds * float(rng.lognormal(0.0, 0.1)),
+        train_seconds=seconds,
         eval_seconds=1.0,
-        train_cpu_seconds=1.0,
+        train_cpu_seconds=seconds,
         eval_cpu_seconds=1.0,
         peak_tensor_bytes=int(MEMORY_FACTOR * planned.peak_bytes * rng.lognormal(0.0, 0.02)),
         peak_device_bytes=10**9,

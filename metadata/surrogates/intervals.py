@@ -8,6 +8,7 @@ Paper: Vovk, Gammerman, Shafer (2005), Mondrian conformal prediction.
 Axes: N rows, L levels, D distances, C candidates.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from metadata.arrays import Floats, Integers
 
 TAIL = 0.05
+ROUNDING = 1e-9
 LEVELS = 4
 SMALLEST_CELL = 40  # rows: below, the 5 % quantile is a guess and the cell takes all rows
 
@@ -75,3 +77,23 @@ def tails(error_N: Floats) -> tuple[float, float]:
     low = int(np.floor(TAIL * (count + 1))) - 1
     high = int(np.ceil((1.0 - TAIL) * (count + 1))) - 1
     return float(ordered[max(low, 0)]), float(ordered[min(high, count - 1)])
+
+
+def tails_of_groups(error_N: Floats, group_N: Sequence[str]) -> tuple[float, float]:
+    """Return the ends between which an error of a new group lies with 90 %, as far either way.
+
+    Errors of one group go together, so that groups count, not errors: the new one is one of
+    G + 1, each as likely to be the odd one. With nine groups or fewer the ends are the extremes.
+
+    Paper: Dunn, Wasserman, Ramdas (2022), Distribution-free prediction sets for two-layer
+    hierarchical models: pooled distribution functions.
+    """
+    names, member_N, count_G = np.unique(np.array(group_N), return_inverse=True, return_counts=True)
+    middle = float(np.median(error_N))
+    away_N = np.abs(error_N - middle)
+    order = np.argsort(away_N, kind="stable")
+    share_N = 1.0 / ((len(names) + 1) * count_G[member_N])
+    # The shares sum to G / (G + 1): the rest is the new group's own.
+    place = int(np.searchsorted(np.cumsum(share_N[order]), 1.0 - 2.0 * TAIL - ROUNDING))
+    reach = float(away_N[order][min(place, len(order) - 1)])
+    return middle - reach, middle + reach

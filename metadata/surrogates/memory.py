@@ -11,7 +11,7 @@ PEAK_BYTES = Quantity(
     title="peak memory",
     predicts="bytes",
     formula=lambda planned: planned.peak_bytes,
-    true=lambda costs: costs.peak_tensor_bytes,
+    true=lambda costs, device: costs.peak_tensor_bytes,
     unknown_factor=UNKNOWN_FACTOR,
 )
 SPEC = cost_spec(PEAK_BYTES)

@@ -16,14 +16,16 @@ import numpy as np
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.footprint import Plan, plan
-from metadata.records import Configuration, Costs, Task
-from metadata.surrogates.intervals import tails
+from metadata.records import Configuration, Costs, Device, Task
+from metadata.surrogates.intervals import tails_of_groups
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec, Target
 from metadata.table import Table
 
 MINIMUM_RUNS = 10
 PRIOR_RUNS = 5.0  # runs that the formula alone is worth
-RIDGE = 5.0  # runs that weigh as much as a coefficient of 0
+# Runs that weigh as much as a coefficient of 0; which, datasets left out say. Runs of one dataset
+# share what the formula does not know of it, so that many runs may be few lessons.
+RIDGES = (5000.0, 500.0, 50.0, 5.0)
 FOLDS = 5
 # A formula is corrected for models up to this many times larger or smaller than those it was held
 # against; past that it stands alone, with intervals as wide as for an unknown device.
@@ -43,7 +45,7 @@ class Quantity:
     title: str
     predicts: Target
     formula: Callable[[Plan], float]
-    true: Callable[[Costs], float]
+    true: Callable[[Costs, Device], float]
     unknown_factor: float
 
 
@@ -127,17 +129,19 @@ def cost_spec(quantity: Quantity) -> SurrogateSpec:
 
 def observations_of(table: Table, quantity: Quantity) -> Observations:
     """Return the runs that finished and report a cost."""
-    runs = [
-        run
+    known = [
+        (run, quantity.true(run.costs, run.task.device))
         for run in table.runs
-        if run.state == "succeeded" and run.costs is not None and quantity.true(run.costs) > 0
+        if run.state == "succeeded" and run.costs is not None
     ]
+    known = [(run, true) for run, true in known if true > 0]
+    runs = [run for run, _ in known]
     return observe(
         [run.configuration for run in runs],
         [run.task for run in runs],
         [plan(run.configuration, run.task) for run in runs],
         quantity,
-        [quantity.true(run.costs) for run in runs if run.costs is not None],
+        [true for _, true in known],
     )
 
 
@@ -178,23 +182,26 @@ def fit_residual(known: Observations, quantity: Quantity) -> CostSurrogate:
             f"Learning {quantity.title} needs at least {MINIMUM_RUNS} finished runs that report "
             f"it, got {len(known.formula_M)}. Run or import more."
         )
-    ends = tails(_held_out_errors(known))
-    return CostSurrogate(quantity=quantity, values={**_fit(known), "tails": list(ends)})
+    errors = {ridge: _held_out_errors(known, ridge) for ridge in RIDGES}
+    best = min(RIDGES, key=lambda ridge: float(np.abs(errors[ridge]).mean()))
+    ends = tails_of_groups(errors[best], known.groups)
+    values = {**_fit(known, best), "tails": list(ends)}
+    return CostSurrogate(quantity=quantity, values=values)
 
 
-def _held_out_errors(known: Observations) -> Floats:
+def _held_out_errors(known: Observations, ridge: float) -> Floats:
     place = {group: index for index, group in enumerate(sorted(set(known.groups)))}
     fold_M = np.array([place[group] % FOLDS for group in known.groups])
-    errors = []
+    error_M = np.empty(len(fold_M))
     for fold in np.unique(fold_M):
         held, rest = np.flatnonzero(fold_M == fold), np.flatnonzero(fold_M != fold)
-        values = _fit(known.take(rest if len(rest) else held))
+        values = _fit(known.take(rest if len(rest) else held), ridge)
         part = known.take(held)
-        errors.append(part.log_ratio_M - correction(values, part))
-    return np.concatenate(errors)
+        error_M[held] = part.log_ratio_M - correction(values, part)
+    return error_M
 
 
-def _fit(known: Observations) -> dict[str, Any]:
+def _fit(known: Observations, ridge: float) -> dict[str, Any]:
     kinds = _offsets(known.kinds, known.log_ratio_M)
     rest_M = known.log_ratio_M - [kinds[name] for name in known.kinds]
     devices = _offsets(known.devices, rest_M)
@@ -211,7 +218,7 @@ def _fit(known: Observations) -> dict[str, Any]:
         "log_parameters": [float(parameters_M.min()), float(parameters_M.max())],
     }
     design_MD = _design(values, known)
-    gram_DD = design_MD.T @ design_MD + RIDGE * np.eye(design_MD.shape[1])
+    gram_DD = design_MD.T @ design_MD + ridge * np.eye(design_MD.shape[1])
     values["coefficients"] = np.linalg.solve(gram_DD, design_MD.T @ rest_M).tolist()
     return values
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metadata.surrogates.distance import distances_by
-from metadata.surrogates.intervals import fit_errors, tails
+from metadata.surrogates.intervals import fit_errors, tails, tails_of_groups
 
 
 def test_nine_of_ten_new_errors_lie_between_the_tails() -> None:
@@ -19,6 +19,28 @@ def test_nine_of_ten_new_errors_lie_between_the_tails() -> None:
 
 def test_of_few_errors_the_ends_are_the_extremes() -> None:
     assert tails(np.array([3.0, -1.0, 2.0])) == (-1.0, 3.0)
+
+
+def test_errors_of_a_new_group_lie_between_the_tails_where_groups_differ() -> None:
+    rng = np.random.default_rng(4)
+    held = []
+    for _ in range(200):
+        centre_G = rng.normal(size=25)
+        errors = (centre_G[:, None] + rng.normal(0, 0.1, size=(25, 30))).ravel()
+        low, high = tails_of_groups(errors, [str(group) for group in np.repeat(range(25), 30)])
+        new = rng.normal() + rng.normal(0, 0.1, size=30)
+        held.append(np.mean((low <= new) & (new <= high)))
+
+    assert 0.88 <= np.mean(held) <= 0.97
+
+
+def test_of_few_groups_the_ends_are_the_extremes() -> None:
+    errors = np.array([1.0, 2.0, -3.0, 4.0])
+
+    low, high = tails_of_groups(errors, ["a", "a", "b", "b"])
+
+    assert low <= -3.0
+    assert high >= 4.0
 
 
 def test_where_errors_grow_with_the_forecast_so_do_intervals() -> None:

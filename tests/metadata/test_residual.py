@@ -12,7 +12,7 @@ from metadata.surrogates import SURROGATES
 from metadata.surrogates.memory import PEAK_BYTES
 from metadata.surrogates.residual import CostSurrogate, fit_residual, observations_of
 from metadata.surrogates.spec import Candidates, gather
-from metadata.surrogates.time import TRAIN_SECONDS, UNKNOWN_FACTOR
+from metadata.surrogates.time import TRAIN_SECONDS, UNKNOWN_FACTOR, alone_seconds
 from metadata.table import Table, build_table
 
 L40S = Device(
@@ -88,6 +88,17 @@ def test_a_model_a_thousand_times_larger_gets_the_formula(
     said = time.forecast(candidates)
 
     assert said.expected_C == pytest.approx([one.train_seconds for one in candidates.plans])
+
+
+def test_time_spent_waiting_for_a_shared_processor_does_not_count(table: Table) -> None:
+    run = next(run for run in table.runs if run.costs is not None)
+    assert run.costs is not None
+    waited = run.costs.model_copy(update={"train_seconds": 3 * run.costs.train_cpu_seconds})
+    threads = run.costs.model_copy(update={"train_cpu_seconds": 4 * run.costs.train_seconds})
+
+    for costs in (waited, threads):
+        assert alone_seconds(costs, run.task.device) == run.costs.train_seconds
+    assert alone_seconds(waited, L40S) == waited.train_seconds
 
 
 def test_memory_is_learnt_to_a_few_percent(table: Table, world: ModuleType) -> None:
