@@ -41,9 +41,9 @@ _OBJECTIVES = {
 
 
 def duration(seconds: float) -> str:
-    """Say how long something takes: `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
+    """Say how long something takes: `< 1 s`, `45 s`, `12 min`, `3.4 h`, `2.1 days`."""
     if seconds < 1:
-        return f"under 1{_NB}s"
+        return f"<{_NB}1{_NB}s"
     if seconds < 99.5:
         return f"{seconds:.0f}{_NB}s"
     if seconds < 99.5 * 60:

@@ -169,8 +169,7 @@ def _plan(option: RecommendedConfiguration) -> contexts.Group:
             ("Trained weights", f"{option.trainable_parameters:,}"),
             ("Time", _range(option.train_seconds, wording.duration)),
             ("Peak memory", _range(option.peak_memory_bytes, wording.size)),
-            ("Cost", wording.money(option.cost_usd)),
-            ("It", wording.source(option.why.source)),
+            ("Cost", "" if option.cost_usd is None else wording.money(option.cost_usd)),
         ],
     )
 

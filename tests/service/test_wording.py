@@ -9,7 +9,7 @@ NB = "\N{NO-BREAK SPACE}"
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.2, "under 1 s"),
+        (0.2, "< 1 s"),
         (45, "45 s"),
         (99.4, "99 s"),
         (99.6, "1.7 min"),
