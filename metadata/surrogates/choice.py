@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metadata.arrays import Floats
+from metadata.arrays import Floats, Integers
 from metadata.surrogates.distance import Distances
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import (
@@ -26,6 +26,7 @@ from metadata.surrogates.scenarios import (
 COUNTS = (1, 2, 4, 8, 16)
 # A setting is chosen by lists this long: the first entry matters most and is in all of them.
 CHOICE_COUNTS = (1, 2, 4)
+_SAME = 1e-9  # regrets this close are those of the same run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,49 +88,47 @@ def rehearse(rehearsal: Rehearsal, settings: Sequence[Setting], *, counts: Seque
 
 
 def choose_setting(rehearsal: Rehearsal) -> Setting:
-    """Return the simplest setting within one standard error of the best.
+    """Return the simplest setting within one standard error of the best that may be chosen.
 
-    It is the portfolio where settings chosen so on all datasets but one lose to the portfolio at
-    the first run of that one: then choosing itself does not carry over.
+    One that changes the first run may be chosen only where it gains more there than one standard
+    error over datasets: the first run is what most users make.
     """
-    regret_STQ = rehearse(rehearsal, SETTINGS, counts=CHOICE_COUNTS)
-    ours_GQ, portfolio_GQ = _left_out(regret_STQ, _losses(regret_STQ, rehearsal), rehearsal)
-    if ours_GQ[:, 0].mean() > portfolio_GQ[:, 0].mean():
-        return PORTFOLIO
-    return SETTINGS[choose(_losses(regret_STQ, rehearsal))]
+    regret_SGQ = _by_dataset(rehearsal, CHOICE_COUNTS)
+    return SETTINGS[_choose(regret_SGQ)]
 
 
 def hold_out(rehearsal: Rehearsal) -> HeldOut:
     """Return what each dataset would have seen, the setting chosen on the others.
 
-    Where `choose_setting` falls back to the portfolio, ours is the portfolio here too.
-
     The bags behind the other datasets' forecasts may have seen this one; `metadata.evaluation`
     fits them again without it.
     """
-    regret_STQ = rehearse(rehearsal, SETTINGS, counts=COUNTS)
-    chosen_STQ = regret_STQ[:, :, [COUNTS.index(count) for count in CHOICE_COUNTS]]
-    ours_GQ, portfolio_GQ = _left_out(regret_STQ, _losses(chosen_STQ, rehearsal), rehearsal)
-    falls_back = ours_GQ[:, 0].mean() > portfolio_GQ[:, 0].mean()
+    regret_SGQ = _by_dataset(rehearsal, COUNTS)
+    judged_SGQ = regret_SGQ[:, :, [COUNTS.index(count) for count in CHOICE_COUNTS]]
+    datasets = range(regret_SGQ.shape[1])
+    chosen_G = [_choose(np.delete(judged_SGQ, g, axis=1)) for g in datasets]
     return HeldOut(
         groups=tuple(int(group) for group in np.unique(rehearsal.scenarios.group_T)),
-        ours_GQ=portfolio_GQ if falls_back else ours_GQ,
-        portfolio_GQ=portfolio_GQ,
+        ours_GQ=np.array([regret_SGQ[chosen_G[g], g] for g in datasets]),
+        portfolio_GQ=regret_SGQ[SETTINGS.index(PORTFOLIO)],
     )
 
 
-def _left_out(regret_STQ: Floats, loss_SG: Floats, rehearsal: Rehearsal) -> tuple[Floats, Floats]:
-    """Return regrets of each dataset by the setting that the others choose, and portfolio's."""
-    regret_SGQ = np.array(
-        [group_means(regret_TQ, rehearsal.scenarios.group_T) for regret_TQ in regret_STQ]
-    )
-    ours_GQ = np.array(
-        [regret_SGQ[choose(np.delete(loss_SG, g, axis=1)), g] for g in range(loss_SG.shape[1])]
-    )
-    portfolio_GQ: Floats = regret_SGQ[SETTINGS.index(PORTFOLIO)]
-    return ours_GQ, portfolio_GQ
+def _choose(regret_SGQ: Floats) -> int:
+    allowed_S = _may_be_chosen(regret_SGQ[:, :, 0])
+    return int(allowed_S[choose(regret_SGQ.mean(axis=2)[allowed_S])])
 
 
-def _losses(regret_STQ: Floats, rehearsal: Rehearsal) -> Floats:
+def _may_be_chosen(first_SG: Floats) -> Integers:
+    gain_SG = first_SG[SETTINGS.index(PORTFOLIO)] - first_SG
+    error_S = gain_SG.std(axis=1, ddof=1) / np.sqrt(gain_SG.shape[1])
+    is_same_S = np.abs(gain_SG).max(axis=1) < _SAME
+    allowed_S: Integers = np.flatnonzero(is_same_S | (gain_SG.mean(axis=1) > error_S))
+    return allowed_S
+
+
+def _by_dataset(rehearsal: Rehearsal, counts: Sequence[int]) -> Floats:
+    """Return mean regrets of each setting on each dataset, S x G x Q."""
+    regret_STQ = rehearse(rehearsal, SETTINGS, counts=counts)
     group_T = rehearsal.scenarios.group_T
-    return np.array([group_means(regret_TQ, group_T).mean(axis=1) for regret_TQ in regret_STQ])
+    return np.array([group_means(regret_TQ, group_T) for regret_TQ in regret_STQ])
