@@ -55,6 +55,7 @@ class Plan:
     steps: int
     length_tokens: int
     tokens: int
+    weights_bytes: int
     peak_bytes: int
     train_seconds: float
     trainable_parameters: int
@@ -119,6 +120,7 @@ def plan(configuration: Configuration, task: Task, *, memory_bytes: int | None =
         steps=steps,
         length_tokens=longest,
         tokens=steps * batch * padded_tokens(configuration, task, 1),
+        weights_bytes=needed.weights_bytes,
         peak_bytes=needed.peak_bytes,
         train_seconds=steps * (seconds + update_seconds(costs, device)),
         trainable_parameters=costs.trainable,

@@ -13,5 +13,6 @@ PEAK_BYTES = Quantity(
     formula=lambda planned: planned.peak_bytes,
     true=lambda costs, device: costs.peak_tensor_bytes,
     unknown_factor=UNKNOWN_FACTOR,
+    least=lambda planned: planned.weights_bytes,
 )
 SPEC = cost_spec(PEAK_BYTES)

@@ -39,6 +39,7 @@ class Quantity:
     Attributes:
         unknown_factor: Each end of an interval is that many times further off for a kind of
             device never seen; its square root for a device of a known kind.
+        least: What no plan can cost less than.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Quantity:
     formula: Callable[[Plan], float]
     true: Callable[[Costs, Device], float]
     unknown_factor: float
+    least: Callable[[Plan], float] = lambda planned: 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class Observations:
     log_sizes_MS: Floats
     log_parameters_M: Floats
     formula_M: Floats
+    least_M: Floats
     log_ratio_M: Floats
 
     def take(self, rows: Integers) -> "Observations":
@@ -87,11 +90,12 @@ class CostSurrogate:
     def predict(self, seen: Observations) -> Prediction:
         """Forecast the cost of each observation."""
         expected_M = seen.formula_M * np.exp(correction(self.values, seen))
+        expected_M = np.maximum(expected_M, seen.least_M)
         low, high = self.values["tails"]
         widen_M = self._widen(seen)
         return Prediction(
             expected_C=expected_M,
-            low_C=expected_M * np.exp(min(low, 0.0)) / widen_M,
+            low_C=np.maximum(expected_M * np.exp(min(low, 0.0)) / widen_M, seen.least_M),
             high_C=expected_M * np.exp(max(high, 0.0)) * widen_M,
         )
 
@@ -167,6 +171,7 @@ def observe(
         log_sizes_MS=np.log(np.maximum(sizes_MS, 1)),
         log_parameters_M=np.log(parameters_M),
         formula_M=formula_M,
+        least_M=np.array([float(quantity.least(one)) for one in plans]),
         log_ratio_M=ratio_M,
     )
 

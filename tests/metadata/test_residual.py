@@ -1,5 +1,6 @@
 """Costs: what the formula misses is learnt where there are runs, and only there."""
 
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -109,6 +110,16 @@ def test_memory_is_learnt_to_a_few_percent(table: Table, world: ModuleType) -> N
     true_C = world.MEMORY_FACTOR * np.array([one.peak_bytes for one in candidates.plans])
     assert said.expected_C == pytest.approx(true_C, rel=0.06)
     assert (said.high_C / said.low_C < 1.3).all()
+
+
+def test_no_forecast_of_memory_lies_below_the_weights(table: Table, world: ModuleType) -> None:
+    memory = fit_residual(observations_of(table, PEAK_BYTES), PEAK_BYTES)
+    wide = replace(memory, values={**memory.values, "tails": [-9.0, 9.0]})
+    candidates = candidates_on(world.make_task(20, 1000), world)
+
+    said = wide.forecast(candidates)
+
+    assert said.low_C.tolist() == [one.weights_bytes for one in candidates.plans]
 
 
 def test_intervals_hold_nine_of_ten_runs_of_datasets_left_out(table: Table) -> None:
