@@ -48,12 +48,10 @@ def test_every_command_of_the_readme_works(service: httpx.Client, tmp_path: Path
 
 
 def test_the_readmes_tree_names_what_is_there() -> None:
-    """Each line starts with a path; an indented one is inside the last that was not."""
     folder, missing = "", []
     for line in TREE[0].splitlines()[1:-1]:
-        names = line[:30].split("  ")[0] if line[0] != " " else line.strip().split("  ")[0]
-        if line[0] != " ":
-            folder = "" if not names.endswith("/") else names
-        parts = [names] if line[0] != " " else [folder + name for name in names.split(", ")]
-        missing += [part for part in parts if not (ROOT / part).exists()]
+        names = line.strip().split("  ")[0].split(", ")
+        if not line.startswith(" "):  # a folder; the lines indented under it are inside
+            folder, names = names[0], [""]
+        missing += [folder + name for name in names if not (ROOT / folder / name).exists()]
     assert not missing
