@@ -15,16 +15,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from metadata.arrays import Floats, Integers
-from metadata.players import PLAYERS, Round, available
+from metadata.arrays import Floats
+from metadata.held_out import candidates_of, fit_proven, make_round
+from metadata.players import PLAYERS
 from metadata.records import Run
 from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.memory import PEAK_BYTES
-from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import fit
 from metadata.surrogates.residual import Quantity, fit_residual, observations_of
-from metadata.surrogates.scenarios import balance, fill
-from metadata.surrogates.spec import Candidates
 from metadata.surrogates.time import TRAIN_SECONDS
 from metadata.surrogates.transfer import Quality
 from metadata.table import Dropped, Table, build_table, without_groups
@@ -129,7 +126,7 @@ def evaluate(
 
 def _play(table: Table, group: int, *, seed: int) -> Fold:
     known = without_groups(table, [group])
-    quality = fit(known, seed)
+    quality, _ = fit_proven(known, seed)
     pairs = [int(pair) for pair in table.usable if table.group_P[pair] == group]
     rounds = [make_round(table, pair, quality) for pair in pairs]
     regret = {
@@ -142,36 +139,6 @@ def _play(table: Table, group: int, *, seed: int) -> Fold:
         tau=float(np.mean([tau for tau, _ in seen])),
         coverage=float(np.mean([share for _, share in seen])),
         setting=f"trust {quality.setting.trust:g}, locality {quality.setting.locality:g}",
-    )
-
-
-def make_round(table: Table, pair: int, quality: Quality) -> Round:
-    """Let the players choose among the core configurations that were run on a pair."""
-    columns = np.flatnonzero(available(table.core_regret[pair]))
-    candidates = candidates_of(table, table.core_rows[pair, columns])
-    weight_T = balance(quality.scenarios.group_T)
-    filled_TK = fill(quality.scenarios.regret_TK, weight_T)[:, columns]
-    return Round(
-        task=table.tasks[pair],
-        regret_K=table.core_regret[pair, columns],
-        configurations=candidates.configurations,
-        mean_K=weight_T @ filled_TK,
-        portfolio=Portfolio(scenarios=quality.scenarios).order_of(columns, count=max(COUNTS)),
-        ours=quality.pick(candidates, quality.look(candidates).expected, count=max(COUNTS)),
-    )
-
-
-def candidates_of(table: Table, rows: Integers) -> Candidates:
-    """Return rows of one pair as candidates."""
-    pair = int(table.pair_N[rows[0]])
-    return Candidates(
-        task=table.tasks[pair],
-        configurations=tuple(table.configurations[row] for row in rows),
-        plans=(),
-        keys=tuple(table.keys[table.key_N[row]] for row in rows),
-        X_CF=table.X_NF[rows],
-        reference_CF=table.reference_NF[rows],
-        task_T=table.task_PT[pair],
     )
 
 

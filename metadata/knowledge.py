@@ -16,13 +16,13 @@ from metadata.arrays import Floats
 from metadata.effects import Effect, effects
 from metadata.evidence import Evidence, weigh_evidence
 from metadata.footprint import Plan, plan
+from metadata.held_out import HeldOut, fit_proven
 from metadata.past_runs import PastRun, PastRuns, pack_runs, past_runs_of, unpack_runs
 from metadata.records import Configuration, ModelProfile, Run, Task
 from metadata.space import default_configuration
 from metadata.surrogates import SURROGATES
-from metadata.surrogates.choice import COUNTS, HeldOut, hold_out
+from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import fit_with_held_out
 from metadata.surrogates.scenarios import balance, fill
 from metadata.surrogates.spec import State, Surrogate, gather
 from metadata.surrogates.transfer import Quality
@@ -204,7 +204,7 @@ def fit_knowledge(runs: Sequence[Run], *, seed: int = 0) -> Knowledge:
             ten runs report their costs.
     """
     table = build_table(runs)
-    quality, rehearsal = fit_with_held_out(table, seed)
+    quality, held_out = fit_proven(table, seed)
     surrogates: dict[str, Surrogate] = {
         name: quality if name == "quality" else spec.fit(table, seed)
         for name, spec in SURROGATES.items()
@@ -213,7 +213,7 @@ def fit_knowledge(runs: Sequence[Run], *, seed: int = 0) -> Knowledge:
         version="",
         created_from=_describe_origin(table, seed),
         portfolio=_portfolio(table, cast(Portfolio, surrogates["portfolio"])),
-        held_out=_held_out(table, hold_out(rehearsal)),
+        held_out=_held_out(table, held_out),
         surrogates=surrogates,
         past=past_runs_of(table),
     )

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metadata.arrays import Floats, Integers
+from metadata.arrays import Floats
 from metadata.surrogates.distance import Distances
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import (
-    PORTFOLIO,
     SETTINGS,
     Setting,
     best_so_far,
@@ -26,7 +25,6 @@ from metadata.surrogates.scenarios import (
 COUNTS = (1, 2, 4, 8, 16)
 # A setting is chosen by lists this long: the first entry matters most and is in all of them.
 CHOICE_COUNTS = (1, 2, 4)
-_SAME = 1e-9  # regrets this close are those of the same run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +34,6 @@ class Rehearsal:
     scenarios: Scenarios
     distances: Distances
     shift_TK: Floats
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Mean regret on datasets left out, by list length; and of each dataset."""
-
-    groups: tuple[int, ...]
-    ours_GQ: Floats
-    portfolio_GQ: Floats
 
 
 def order_for(rehearsal: Rehearsal, pair: int, setting: Setting, *, count: int) -> tuple[int, ...]:
@@ -88,47 +77,8 @@ def rehearse(rehearsal: Rehearsal, settings: Sequence[Setting], *, counts: Seque
 
 
 def choose_setting(rehearsal: Rehearsal) -> Setting:
-    """Return the simplest setting within one standard error of the best that may be chosen.
-
-    One that changes the first run may be chosen only where it gains more there than one standard
-    error over datasets: the first run is what most users make.
-    """
-    regret_SGQ = _by_dataset(rehearsal, CHOICE_COUNTS)
-    return SETTINGS[_choose(regret_SGQ)]
-
-
-def hold_out(rehearsal: Rehearsal) -> HeldOut:
-    """Return what each dataset would have seen, the setting chosen on the others.
-
-    The bags behind the other datasets' forecasts may have seen this one; `metadata.evaluation`
-    fits them again without it.
-    """
-    regret_SGQ = _by_dataset(rehearsal, COUNTS)
-    judged_SGQ = regret_SGQ[:, :, [COUNTS.index(count) for count in CHOICE_COUNTS]]
-    datasets = range(regret_SGQ.shape[1])
-    chosen_G = [_choose(np.delete(judged_SGQ, g, axis=1)) for g in datasets]
-    return HeldOut(
-        groups=tuple(int(group) for group in np.unique(rehearsal.scenarios.group_T)),
-        ours_GQ=np.array([regret_SGQ[chosen_G[g], g] for g in datasets]),
-        portfolio_GQ=regret_SGQ[SETTINGS.index(PORTFOLIO)],
-    )
-
-
-def _choose(regret_SGQ: Floats) -> int:
-    allowed_S = _may_be_chosen(regret_SGQ[:, :, 0])
-    return int(allowed_S[choose(regret_SGQ.mean(axis=2)[allowed_S])])
-
-
-def _may_be_chosen(first_SG: Floats) -> Integers:
-    gain_SG = first_SG[SETTINGS.index(PORTFOLIO)] - first_SG
-    error_S = gain_SG.std(axis=1, ddof=1) / np.sqrt(gain_SG.shape[1])
-    is_same_S = np.abs(gain_SG).max(axis=1) < _SAME
-    allowed_S: Integers = np.flatnonzero(is_same_S | (gain_SG.mean(axis=1) > error_S))
-    return allowed_S
-
-
-def _by_dataset(rehearsal: Rehearsal, counts: Sequence[int]) -> Floats:
-    """Return mean regrets of each setting on each dataset, S x G x Q."""
-    regret_STQ = rehearse(rehearsal, SETTINGS, counts=counts)
+    """Return the simplest setting within one standard error of the best."""
+    regret_STQ = rehearse(rehearsal, SETTINGS, counts=CHOICE_COUNTS)
     group_T = rehearsal.scenarios.group_T
-    return np.array([group_means(regret_TQ, group_T) for regret_TQ in regret_STQ])
+    loss_SG = [group_means(regret_TQ, group_T).mean(axis=1) for regret_TQ in regret_STQ]
+    return SETTINGS[choose(np.array(loss_SG))]

@@ -36,11 +36,16 @@ def fit(table: Table, seed: int) -> Quality:
     Raises:
         TooFewRuns: Too few datasets have a core to compare.
     """
-    return fit_with_held_out(table, seed)[0]
+    return fit_with_rehearsal(table, seed)[0]
 
 
-def fit_with_held_out(table: Table, seed: int) -> tuple[Quality, Rehearsal]:
-    """Fit the surrogate; return also what its bags said of datasets they never saw."""
+def fit_with_rehearsal(
+    table: Table, seed: int, *, setting: Setting | None = None
+) -> tuple[Quality, Rehearsal]:
+    """Fit the surrogate; return also what its bags said of datasets they never saw.
+
+    The setting is chosen by that rehearsal where it is not given.
+    """
     scenarios, lessons = scenarios_of(table), lessons_of(table)
     bags = fit_bags(lessons, seed=seed)
     average_N, shift_N = unseen(bags, lessons)
@@ -50,7 +55,7 @@ def fit_with_held_out(table: Table, seed: int) -> tuple[Quality, Rehearsal]:
         distances=distances_of(scenarios),
         shift_TK=_core_shifts(scenarios, shift_N, place_N),
     )
-    setting = choose_setting(rehearsal)
+    setting = setting or choose_setting(rehearsal)
     outside = fit_outside(lessons, seed=seed)
     forecast_N = bounded(
         held_out_forecast(lessons, rehearsal, (average_N, shift_N), setting, outside, place_N)

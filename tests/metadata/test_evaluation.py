@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from metadata.errors import TooFewRuns
-from metadata.evaluation import Evaluation, bootstrap, evaluate, make_round
+from metadata.evaluation import Evaluation, bootstrap, evaluate
+from metadata.held_out import make_round
 from metadata.players import PLAYERS
 from metadata.records import Run
 from metadata.surrogates.quality import fit

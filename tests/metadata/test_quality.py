@@ -6,13 +6,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from metadata.evaluation import candidates_of
+from metadata.held_out import candidates_of, fit_proven, is_proven
 from metadata.records import Task
 from metadata.space import default_configuration, sample, width_rule_configuration
 from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
-from metadata.surrogates.choice import COUNTS, hold_out
+from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import fit, fit_with_held_out
+from metadata.surrogates.quality import fit
 from metadata.surrogates.scenarios import PORTFOLIO, Setting
 from metadata.surrogates.spec import gather
 from metadata.surrogates.transfer import Quality, bounded
@@ -50,22 +50,29 @@ def test_with_nothing_believed_the_list_is_exactly_the_greedy_portfolio(
 
 
 def test_where_tasks_differ_by_rule_the_learnt_list_wins(table: Table) -> None:
-    _, rehearsal = fit_with_held_out(table, 0)
-
-    found = hold_out(rehearsal)
+    proven, found = fit_proven(table, 0)
 
     at_1 = COUNTS.index(1)
+    assert proven.setting != PORTFOLIO
     assert found.ours_GQ[:, at_1].mean() < 0.5 * found.portfolio_GQ[:, at_1].mean()
 
 
-def test_where_nothing_can_be_learnt_it_stays_near_the_portfolio(world: ModuleType) -> None:
-    lost = []
+def test_where_nothing_can_be_learnt_it_is_the_portfolio(world: ModuleType) -> None:
     for seed in (0, 3, 12):
         strange = build_table(world.make_runs(datasets=12, extras=1, learnable=False, seed=seed))
-        found = hold_out(fit_with_held_out(strange, 0)[1])
-        lost.append((found.ours_GQ - found.portfolio_GQ).mean(axis=0)[COUNTS.index(1)])
 
-    assert np.mean(lost) <= 0.03
+        proven, found = fit_proven(strange, 0)
+
+        assert proven.setting == PORTFOLIO
+        assert (found.ours_GQ == found.portfolio_GQ).all()
+
+
+def test_a_gain_within_chance_proves_nothing() -> None:
+    portfolio_G = np.array([0.4, 0.1, 0.6, 0.3])
+
+    assert is_proven(portfolio_G - [0.10, 0.08, 0.12, 0.10], portfolio_G)
+    assert not is_proven(portfolio_G - [0.40, -0.10, 0.05, -0.05], portfolio_G)
+    assert not is_proven(portfolio_G, portfolio_G)
 
 
 def test_bags_leave_every_dataset_out_as_often(table: Table) -> None:
