@@ -166,9 +166,15 @@ class Quality:
         return regret_C + CAUTION * self.outside.error * outside_C
 
     def beats(self, regret_C: Floats, other: float, distance: float) -> Floats:
-        """Return the probability that each regret is truly below another."""
-        gap_C = (other - regret_C) / self.widening(distance)
-        return np.interp(gap_C, self.difference_Q, QUANTILES)
+        """Return the probability that each regret is truly below another.
+
+        Beyond the known tasks differences carry over less surely, not only less precisely: what
+        is certain among them is diluted towards an even chance as intervals widen.
+        """
+        widening = self.widening(distance)
+        known_C = np.interp((other - regret_C) / widening, self.difference_Q, QUANTILES)
+        diluted_C: Floats = 0.5 + (known_C - 0.5) / widening
+        return diluted_C
 
     def widening(self, distance: float) -> float:
         """Return the factor of intervals at a distance: 1 as far as known tasks lie apart."""

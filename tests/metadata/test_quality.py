@@ -67,6 +67,16 @@ def test_where_nothing_can_be_learnt_it_is_the_portfolio(world: ModuleType) -> N
         assert (found.ours_GQ == found.portfolio_GQ).all()
 
 
+def test_far_from_all_that_is_known_nothing_beats_the_default_for_sure(quality: Quality) -> None:
+    clear = np.array([0.0])
+
+    near = float(quality.beats(clear, 2.0, 0.0)[0])
+    far = float(quality.beats(clear, 2.0, 100 * quality.distances.limit)[0])
+
+    assert near > 0.9
+    assert 0.5 < far < 0.7
+
+
 def test_a_gain_within_chance_proves_nothing() -> None:
     portfolio_G = np.array([0.4, 0.1, 0.6, 0.3])
 
