@@ -217,8 +217,8 @@ def _section(title: str, lines: Sequence[RenderableType]) -> list[RenderableType
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    for name in columns:  # the first names the row and is copied from here: never folded
+        table.add_column(name, overflow="fold", no_wrap=name == columns[0])
     for name in right:
         table.add_column(name, justify="right", no_wrap=True)
     return table
