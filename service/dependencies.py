@@ -16,7 +16,6 @@ from service.jobs.submission import Desk
 from service.recommender.knowledge import KnowledgeStore
 from service.recommender.store import RecommendationStore
 from service.services import Services
-from service.settings import Settings
 
 
 def _services(request: Request) -> Services:
@@ -24,10 +23,6 @@ def _services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-
-
-def _settings(services: ServicesDep) -> Settings:
-    return services.settings
 
 
 def _now(services: ServicesDep) -> datetime:
@@ -82,7 +77,6 @@ def _token(request: Request, attempt_id: str, services: ServicesDep) -> str:
     return token.strip()
 
 
-SettingsDep = Annotated[Settings, Depends(_settings)]
 NowDep = Annotated[datetime, Depends(_now)]
 HistoryDep = Annotated[History, Depends(_history)]
 FilesDep = Annotated[FileStore, Depends(_files)]

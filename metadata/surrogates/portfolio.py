@@ -35,16 +35,6 @@ class Scenarios:
     group_T: Integers
     task_TT: Floats
 
-    def without(self, groups: Integers) -> "Scenarios":
-        """Return the scenarios of other datasets."""
-        kept_T = ~np.isin(self.group_T, groups)
-        return Scenarios(
-            keys=self.keys,
-            regret_TK=self.regret_TK[kept_T],
-            group_T=self.group_T[kept_T],
-            task_TT=self.task_TT[kept_T],
-        )
-
 
 def scenarios_of(table: Table) -> Scenarios:
     """Return the core's regrets of a table, in the pairs where regret is defined.

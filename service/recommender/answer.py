@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from metadata.knowledge import Knowledge
-from metadata.records import DatasetProfile, Device, ModelProfile, Task
 from service.recommender.explain import explain
 from service.recommender.question import (
     FindModel,
@@ -17,7 +16,6 @@ from service.recommender.recommend import recommend
 from service.recommender.schemas import (
     RecommendationAnswer,
     RecommendationRequest,
-    RecommendedConfiguration,
 )
 
 
@@ -60,15 +58,3 @@ def answer_question(question: Question, known: Knowledge, *, now: datetime) -> R
     """
     recommendation = recommend(question, known, rng=question.rng(known.version))
     return explain(recommendation, known, now=now)
-
-
-def choose_configuration(
-    model: ModelProfile, dataset: DatasetProfile, device: Device, known: Knowledge, *, now: datetime
-) -> RecommendedConfiguration:
-    """Return the best configuration for a job that leaves the choice to us, with its forecasts.
-
-    Raises:
-        NothingFits: No configuration fits the device.
-    """
-    task = Task(model=model, dataset=dataset, device=device)
-    return answer_question(Question(task=task, count=1), known, now=now).configurations[0]

@@ -13,12 +13,11 @@ from metadata.errors import (
     UnknownDevice,
     UnknownModel,
 )
-from metadata.features.device import find_device
 from metadata.features.model import find_model
 from metadata.knowledge import Knowledge
 from metadata.priors import rate_ratio
 from metadata.space import suited
-from service.recommender.answer import answer, choose_configuration
+from service.recommender.answer import answer
 from service.recommender.candidates import propose
 from service.recommender.question import GIB, build_question
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
@@ -236,22 +235,6 @@ def test_examples_and_their_profile_give_the_same_configurations(ask: Ask) -> No
     given = ask(dataset={"examples": examples})
 
     assert given.configurations[0].configuration.max_length_tokens < 100
-
-
-def test_job_without_a_choice_gets_the_first_configuration(
-    knowledge: Knowledge, ask: Ask, now: Any, request_: RecommendationRequest
-) -> None:
-    assert request_.dataset.profile is not None
-
-    chosen = choose_configuration(
-        find_model("meta-llama/Llama-3.2-3B"),
-        request_.dataset.profile,
-        find_device("NVIDIA L40S"),
-        knowledge,
-        now=now,
-    )
-
-    assert chosen == ask(count=1).configurations[0]
 
 
 @pytest.mark.parametrize(
