@@ -15,6 +15,7 @@ Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down"]
 
 ROLES: Mapping[TargetModules, frozenset[str]] = {
     "qv": frozenset({"q", "v", "qkv"}),
+    "qk": frozenset({"q", "k", "qkv"}),
     "attention": frozenset({"q", "k", "v", "o", "qkv"}),
     "mlp": frozenset({"gate", "up", "gate_up", "down"}),
     "all-linear": frozenset({"q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down"}),
@@ -42,6 +43,7 @@ class Family:
     query_key_norm: Literal["none", "head", "whole"] = "none"  # over each head, or all together
     learned_positions: bool = False
     more_positions: int = 0  # rows of the table of positions beyond the context
+    transposed: bool = False  # GPT-2's Conv1D keeps its weight as (d_in, d_out)
 
 
 _LLAMA = Family(
@@ -65,6 +67,7 @@ _GPT2 = Family(
     ),
     norm_floats=2,
     learned_positions=True,
+    transposed=True,
 )
 _GPT_NEOX = Family(
     modules=(

@@ -5,13 +5,15 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from metadata.architectures import Linear, targeted
+from metadata.architectures import targeted
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
+from metadata.methods.spec import MethodSpec
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
+from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import Categorical, Integer, Parameter
 from metadata.priors import usual_rate
-from metadata.records import Configuration, ModelProfile
+from metadata.records import Configuration, ModelProfile, Quantization
 
 SHOWN_CHARACTERS = 60
 
@@ -20,8 +22,9 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
     """Let a configuration pass if it can exist, on a model if one is given.
 
     Raises:
-        InvalidConfiguration: An entry is unknown; a value is missing, unknown or out of range; a
-            rank is above the smallest width it is used on. `param` names the field.
+        InvalidConfiguration: An entry is unknown; a value is missing, unknown or out of range; two
+            choices do not go together; the method has no such values on this model, as a rank
+            above the smallest width. `param` names the field.
     """
     method, optimizer = configuration.method, configuration.optimizer
     schedule = configuration.schedule
@@ -38,15 +41,10 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
     _check_values("schedule", schedule.name, schedule_spec.parameters, schedule.values)
     if optimizer_spec.has_learning_rate:
         _check_rate(configuration, model)
-    if method.name == "full" and configuration.quantization != "none":
-        raise _invalid(
-            "quantization",
-            "full fine-tuning trains the weights themselves, which quantised ones do not allow",
-            configuration.quantization,
-            'Set quantization to "none" or choose lora.',
-        )
+    _check_quantization(method_spec, configuration.quantization)
+    _check_match(optimizer_spec, configuration)
     if model is not None:
-        _check_widths(configuration, model)
+        _check_conditions(method_spec, configuration, model)
 
 
 def _entry(kind: str, table: Mapping[str, Any], name: str) -> Any:
@@ -113,24 +111,39 @@ def _check_rate(configuration: Configuration, model: ModelProfile | None) -> Non
     )
 
 
-def _check_widths(configuration: Configuration, model: ModelProfile) -> None:
-    linears = targeted(model, configuration.target_modules)
-    rank = configuration.method.values.get("r")
-    if not isinstance(rank, int) or not linears:
+def _check_quantization(spec: MethodSpec, quantization: Quantization) -> None:
+    if quantization == "none" or quantization in spec.quantizations:
         return
-    smallest = min(linears, key=_width)
-    if rank > _width(smallest):
-        raise _invalid(
-            "method.r",
-            f"a rank is at most the smallest width it is used on, {_width(smallest)} "
-            f"({smallest.name} of {model.id})",
-            rank,
-            "Lower r or target other modules.",
-        )
+    can = " or ".join(f'"{one}"' for one in ("none", *spec.quantizations))
+    why = " trains the weights themselves, which quantised ones do not allow, and"
+    reason = why if spec.trains_base else ""
+    raise _invalid(
+        "quantization",
+        f"{spec.title}{reason} goes with {can}",
+        quantization,
+        'Set quantization to "none" or choose lora.',
+    )
 
 
-def _width(linear: Linear) -> int:
-    return min(linear.d_in, linear.d_out)
+def _check_match(spec: OptimizerSpec, configuration: Configuration) -> None:
+    """Refuse an optimizer with a method or with target modules that it is not made for."""
+    method, target = configuration.method.name, configuration.target_modules
+    if spec.methods and method not in spec.methods:
+        rule = f"{spec.title} goes with {', '.join(spec.methods)}"
+        raise _invalid("method.name", rule, method, "Choose one of them, or another optimizer.")
+    if spec.target_modules and target not in spec.target_modules:
+        rule = f"{spec.title} goes with target_modules {', '.join(spec.target_modules)}"
+        raise _invalid("target_modules", rule, target, "Choose that, or another optimizer.")
+
+
+def _check_conditions(spec: MethodSpec, configuration: Configuration, model: ModelProfile) -> None:
+    targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
+    values = configuration.method.values
+    for condition in spec.conditions:
+        fault = condition(values, targets, model)
+        if fault is not None:
+            seen = values.get(fault.parameter, spec.name)
+            raise _invalid(f"method.{fault.parameter}", fault.rule, seen, fault.next_step)
 
 
 def _invalid(param: str, rule: str, seen: object, next_step: str) -> InvalidConfiguration:

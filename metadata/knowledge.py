@@ -17,6 +17,8 @@ from metadata.effects import Effect, effects
 from metadata.evidence import Evidence, weigh_evidence
 from metadata.footprint import Plan, plan
 from metadata.held_out import HeldOut, fit_proven
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
 from metadata.past_runs import PastRun, PastRuns, pack_runs, past_runs_of, unpack_runs
 from metadata.records import Configuration, ModelProfile, Run, Task
 from metadata.space import default_configuration
@@ -96,6 +98,18 @@ class Knowledge:
     held_out: Mapping[str, Any]
     surrogates: Mapping[str, Surrogate]
     past: PastRuns
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """Return the names of the methods that some past run tried, in the table's order."""
+        tried = {run.configuration.method.name for run in self.past.runs}
+        return tuple(name for name in METHODS if name in tried)
+
+    @cached_property
+    def optimizers(self) -> tuple[str, ...]:
+        """Return the names of the optimizers that some past run tried, in the table's order."""
+        tried = {run.configuration.optimizer.name for run in self.past.runs}
+        return tuple(name for name in OPTIMIZERS if name in tried)
 
     def forecast(
         self, task: Task, configurations: Sequence[Configuration], plans: Sequence[Plan]

@@ -11,8 +11,8 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,31 @@ def read(folder: Path) -> tuple[Content, str]:
         raise _refusal(f"it has no {missing}") from None
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise _refusal(f"it is damaged: {type(error).__name__}") from None
-    if head.pop("features") != list(FEATURES) or head.pop("task_features") != list(TASK_FEATURES):
+    features, task_features = head.pop("features"), head.pop("task_features")
+    if not set(features) <= set(FEATURES) or task_features != list(TASK_FEATURES):
         raise _refusal("it was made for other features than this version describes tasks by")
     version, _ = head.pop("version"), head.pop("format")
     content = Content(values=head, runs=runs, arrays=arrays, texts=texts)
     if content_version(content) != version:
         raise _refusal("it is damaged: its content does not give its version")
-    return content, version
+    return replace(content, arrays=_aligned(arrays, features)), version
+
+
+def _aligned(
+    arrays: Mapping[str, NDArray[Any]], features: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays with `FEATURES` as their last axis F, where entries have come to a table.
+
+    Those were not tried then: their columns are 0, and 1 in a scale.
+    """
+    places = [FEATURES.index(name) for name in features]
+    aligned = dict(arrays)
+    for name, array in arrays.items():
+        if name.endswith("F"):
+            rest = 1.0 if name.endswith("scale_F") else 0.0
+            aligned[name] = np.full((*array.shape[:-1], len(FEATURES)), rest, array.dtype)
+            aligned[name][..., places] = array
+    return aligned
 
 
 def _read_texts(folder: Path) -> dict[str, tuple[str, ...]]:

@@ -16,8 +16,10 @@ Positive = Annotated[int, Field(gt=0, le=10**15)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Seconds = Annotated[float, Field(ge=0)]
 
-TargetModules = Literal["qv", "attention", "mlp", "all-linear"]
+TargetModules = Literal["qv", "qk", "attention", "mlp", "all-linear"]
 Precision = Literal["fp32", "bf16"]
+Quantization = Literal["none", "int8", "nf4"]
+Clipping = Literal["global", "component", "none"]
 RunState = Literal["succeeded", "diverged", "out_of_memory", "timed_out", "failed"]
 DatasetKind = Literal["classification", "extraction", "generation", "text"]
 
@@ -67,7 +69,8 @@ class Configuration(Record):
     max_length_tokens: Annotated[int, Field(ge=8, le=1_048_576)] = 512
     loss_on: Literal["completion", "all"] = "completion"
     precision: Precision = "fp32"
-    quantization: Literal["none", "int8", "nf4"] = "none"
+    quantization: Quantization = "none"
+    gradient_clipping: Clipping = "global"
     gradient_checkpointing: bool = False
     packing: bool = False
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"

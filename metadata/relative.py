@@ -89,6 +89,7 @@ def relative_key(configuration: Configuration, model: ModelProfile) -> str:
         *(schedule.name, *_values(schedule.values), _plain(schedule.warmup_fraction)),
         *(configuration.batch_size, _plain(configuration.epochs)),
         *(configuration.quantization, configuration.packing, configuration.keep),
+        configuration.gradient_clipping,
     )
     return hashlib.sha256(repr(choices).encode()).hexdigest()[:16]
 

@@ -7,6 +7,7 @@ active where its entry is chosen. The learning rate is searched as a multiple of
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from math import ceil, log2
 from threading import Lock
 from typing import Any
@@ -24,6 +25,7 @@ from ConfigSpace import (
 
 from metadata.architectures import linears
 from metadata.checks import check
+from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.parameters import Categorical, Float, Integer, Parameter
@@ -43,6 +45,7 @@ __all__ = [
     "build_space",
     "check",
     "default_configuration",
+    "exists",
     "neighbours",
     "sample",
     "suited",
@@ -57,6 +60,7 @@ LONGEST_TOKENS = 4096  # `suited` cuts longer examples; a configuration can ask 
 LENGTH_STEP_TOKENS = 64
 LENGTH_RESERVE = 1.1  # bytes per token differ from text to text
 DEFAULT_RANK, DEFAULT_ALPHA, DEFAULT_RATE = 16, 32, 2e-4
+MOST_DRAWS = 50  # times as many draws as asked for, before fewer are given
 MOVE = 0.15  # standard deviation of a neighbour's step, as a share of a parameter's range
 
 RATE_RATIO = Float(
@@ -80,6 +84,7 @@ _KEPT = (
     "loss_on",
     "precision",
     "quantization",
+    "gradient_clipping",
     "gradient_checkpointing",
     "packing",
     "attention",
@@ -90,12 +95,18 @@ _KEPT = (
 Values = dict[str, Scalar]
 
 
-def build_space(model: ModelProfile, *, methods: Sequence[str] | None = None) -> ConfigurationSpace:
+def build_space(
+    model: ModelProfile,
+    *,
+    methods: Sequence[str] | None = None,
+    optimizers: Sequence[str] | None = None,
+) -> ConfigurationSpace:
     """Return the space of one model; its ranks end at the model's smallest width.
 
-    `methods` names those to choose among, all of `METHODS` where not given.
+    `methods` and `optimizers` name those to choose among, all of the tables where not given. The
+    space knows each entry's own values; which of them go together on a model, `check` knows.
     """
-    return _space(_narrowest(model), tuple(methods or METHODS))
+    return _space(_narrowest(model), tuple(methods or METHODS), tuple(optimizers or OPTIMIZERS))
 
 
 def sample(
@@ -104,23 +115,57 @@ def sample(
     count: int,
     rng: np.random.Generator,
     methods: Sequence[str] | None = None,
+    optimizers: Sequence[str] | None = None,
 ) -> list[Configuration]:
-    """Return `count` configurations drawn uniformly from the space of a model."""
-    space = build_space(model, methods=methods)
+    """Return configurations drawn uniformly from those of a model's space that can exist.
+
+    There are `count` of them, fewer only where hardly any can: a method whose blocks do not
+    divide the model's widths has none.
+    """
+    space = build_space(model, methods=methods, optimizers=optimizers)
     base = _base(model)
-    with _SAMPLING:
-        space.seed(int(rng.integers(2**31)))
-        drawn = space.sample_configuration(count) if count > 1 else [space.sample_configuration()]
-    return [_decode(dict(values), base, model) for values in drawn[:count]]
+    found: list[Configuration] = []
+    for _ in range(MOST_DRAWS):
+        if len(found) >= count:
+            break
+        drawn = (_decode(values, base, model) for values in _draw(space, count, rng))
+        found += [one for one in drawn if exists(one, model)]
+    return found[:count]
 
 
 def neighbours(
-    configuration: Configuration, model: ModelProfile, *, count: int, rng: np.random.Generator
+    configuration: Configuration,
+    model: ModelProfile,
+    *,
+    count: int,
+    rng: np.random.Generator,
+    methods: Sequence[str] | None = None,
+    optimizers: Sequence[str] | None = None,
 ) -> list[Configuration]:
-    """Return `count` configurations that differ in one or two choices, numbers by a short step."""
-    space = build_space(model)
+    """Return `count` configurations that differ in one or two choices, numbers by a short step.
+
+    A step to another method or optimizer is one to those that are named, as in `sample`. There
+    are fewer than `count` only where hardly any neighbour can exist.
+    """
+    own = (configuration.method.name, configuration.optimizer.name)
+    allowed = [
+        None if names is None else sorted({*names, name})
+        for names, name in zip((methods, optimizers), own, strict=True)
+    ]
+    space = build_space(model, methods=allowed[0], optimizers=allowed[1])
     start = _encode(configuration, model)
-    return [_decode(_moved(start, space, rng), configuration, model) for _ in range(count)]
+    tries = range(MOST_DRAWS * count)
+    moves = (_decode(_moved(start, space, rng), configuration, model) for _ in tries)
+    return list(islice((one for one in moves if exists(one, model)), count))
+
+
+def exists(configuration: Configuration, model: ModelProfile) -> bool:
+    """Say whether a configuration can exist on a model."""
+    try:
+        check(configuration, model)
+    except InvalidConfiguration:
+        return False
+    return True
 
 
 def default_configuration(task: Task) -> Configuration:
@@ -165,6 +210,15 @@ def suited(configuration: Configuration, task: Task) -> Configuration:
     return configuration.model_copy(
         update={"max_length_tokens": max(8, length), "precision": precision}
     )
+
+
+def _draw(
+    space: ConfigurationSpace, count: int, rng: np.random.Generator
+) -> list[Mapping[str, Any]]:
+    with _SAMPLING:
+        space.seed(int(rng.integers(2**31)))
+        drawn = space.sample_configuration(count) if count > 1 else [space.sample_configuration()]
+    return [dict(values) for values in drawn]
 
 
 def _encode(configuration: Configuration, model: ModelProfile) -> Values:
@@ -236,10 +290,13 @@ def _is_active(name: str, values: Mapping[str, Scalar]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _space(narrowest: int, methods: tuple[str, ...]) -> ConfigurationSpace:
+def _space(
+    narrowest: int, methods: tuple[str, ...], optimizers: tuple[str, ...]
+) -> ConfigurationSpace:
     space = ConfigurationSpace(name="peftwise")
+    chosen = {"method": methods, "optimizer": optimizers}
     for kind, table in _TABLES.items():
-        names = list(methods) if kind == "method" else list(table)
+        names = list(chosen.get(kind, table))
         parent = CategoricalHyperparameter(kind, names)
         space.add(parent)
         for name in names:
@@ -251,16 +308,20 @@ def _space(narrowest: int, methods: tuple[str, ...]) -> ConfigurationSpace:
         space,
         _hyperparameter(RATE_RATIO.name, RATE_RATIO, narrowest),
         "optimizer",
-        [name for name, spec in OPTIMIZERS.items() if spec.has_learning_rate],
+        [name for name in optimizers if OPTIMIZERS[name].has_learning_rate],
     )
     targeted = [name for name in methods if METHODS[name].uses_target_modules]
     if targeted:
-        choice = CategoricalHyperparameter("target_modules", list(TARGETS))
+        needed = {one for name in optimizers for one in OPTIMIZERS[name].target_modules}
+        targets = [*TARGETS, *sorted(needed.difference(TARGETS))]
+        choice = CategoricalHyperparameter("target_modules", targets)
         _add_where(space, choice, "method", targeted)
     return space
 
 
 def _add_where(space: ConfigurationSpace, child: Any, parent: str, values: list[str]) -> None:
+    if not values:
+        return
     space.add(child, InCondition(child, space[parent], values))
 
 

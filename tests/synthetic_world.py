@@ -68,6 +68,11 @@ class Rule:
     losses: dict[str, float]
 
 
+# The world's own choices: what is added to the tables changes nothing in it.
+METHODS = ("lora", "rslora", "dora", "ia3", "bitfit", "full")
+OPTIMIZERS = ("adamw", "lion")
+
+
 def make_runs(
     *,
     datasets: int = 12,
@@ -86,7 +91,7 @@ def make_runs(
             task = make_task(number, size, model=model)
             rule = _rule(task) if learnable else strange
             core = core_configurations(task)
-            drawn = sample(model, count=extras, rng=rng) if extras else []
+            drawn = sample(model, count=extras, rng=rng, methods=METHODS, optimizers=OPTIMIZERS)
             for place, one in enumerate([*core, *core[:5], *drawn]):
                 is_core = place < len(core) + 5
                 again = one.model_copy(update={"seed": int(place >= len(core))})

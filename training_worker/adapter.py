@@ -14,29 +14,21 @@ from typing import Any
 
 import peft
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
-from metadata.architectures import FAMILIES, ROLES
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
-from metadata.methods.scaling import FEEDFORWARD
 from metadata.methods.spec import MethodSpec
-from metadata.records import Configuration, Scalar, TargetModules
+from metadata.records import Configuration
 from training_worker.entries import resolve
+from training_worker.givens import GIVENS, USUAL, Scene
+from training_worker.setting import Setting
+from training_worker.targets import find_targets
 from training_worker.tuners.bitfit import load_bitfit, save_bitfit
 
-
-@dataclass(frozen=True)
-class Targets:
-    """Full names of the targeted modules, and the endings that name just these."""
-
-    names: tuple[str, ...]
-    endings: tuple[str, ...]
-    feedforward: tuple[str, ...]
-    transposed: bool  # GPT-2's Conv1D keeps its weight as (d_in, d_out)
+NOTHING_SEEN = Setting()
 
 
-def add_adapter(model: Any, configuration: Configuration) -> Any:
+def add_adapter(model: Any, configuration: Configuration, setting: Setting = NOTHING_SEEN) -> Any:
     """Return the model with the method's weights added, and only those trainable.
 
     The configuration is one that passes `metadata.checks.check`.
@@ -49,10 +41,11 @@ def add_adapter(model: Any, configuration: Configuration) -> Any:
     target = resolve(spec.target)
     if not isinstance(target, type):
         return target(model, configuration, targets.names)
-    config = target(**_peft_arguments(target, spec, configuration.method.values, targets))
+    scene = Scene(model, configuration, targets, setting)
+    inject = resolve(spec.injector) if spec.injector else _inject
     try:
         with _without_known_warnings():
-            return peft.get_peft_model(model, config)
+            return inject(model, target(**_arguments(target, spec, scene)), setting)
     except (ValueError, TypeError) as error:
         raise InvalidConfiguration(
             f"{spec.title} must fit the model's layers; PEFT refused: {error}. Change the "
@@ -67,32 +60,6 @@ def train_everything(
     """Return the same model with every weight trainable."""
     del configuration, module_names
     return model.requires_grad_(True)
-
-
-def find_targets(model: Any, target: TargetModules) -> Targets:
-    """Return the linear maps of the decoder layers that a target names.
-
-    A family outside `metadata.architectures` is read as Llama's where it uses its names; where it
-    does not, only `all-linear` can be told: every linear map but the one to the vocabulary.
-
-    Raises:
-        InvalidConfiguration: The model's family is unknown and the target is not `all-linear`.
-    """
-    family = FAMILIES.get(model.config.model_type, FAMILIES["llama"])
-    roles = {ending: role for ending, role in family.modules if role in ROLES[target]}
-    linears = _linears(model)
-    names = tuple(name for name in linears if _ends_in(name, roles))
-    if names:
-        feedforward = tuple(ending for ending, role in roles.items() if role in FEEDFORWARD)
-        return Targets(names, tuple(roles), feedforward, _is_transposed(linears, names))
-    if target != "all-linear" or not linears:
-        raise InvalidConfiguration(
-            f"target_modules {target} needs a known model family; {model.config.model_type!r} is "
-            "not. Use all-linear.",
-            param="target_modules",
-        )
-    every = tuple(linears)
-    return Targets(every, every, (), _is_transposed(linears, every))
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -164,33 +131,18 @@ OWN_FORMATS: Mapping[str, Format] = {
 }
 
 
-def _peft_arguments(
-    config: Any, spec: MethodSpec, values: Mapping[str, Scalar], targets: Targets
-) -> dict[str, Any]:
-    """Return the arguments of a PEFT config class: the chosen values and what the model needs."""
-    of_model = {
-        "target_modules": list(targets.endings),
-        "feedforward_modules": list(targets.feedforward),
-        "fan_in_fan_out": targets.transposed,
-    }
+def _inject(model: Any, config: Any, setting: Setting) -> Any:
+    del setting
+    return peft.get_peft_model(model, config)
+
+
+def _arguments(config: Any, spec: MethodSpec, scene: Scene) -> dict[str, Any]:
+    """Return the arguments of a PEFT config class: the chosen values and what the scene gives."""
     assert is_dataclass(config)
     known = {field.name for field in fields(config)}
-    needed = {name: value for name, value in of_model.items() if name in known}
-    return {"task_type": "CAUSAL_LM"} | needed | dict(values) | dict(spec.fixed)
-
-
-def _linears(model: Any) -> dict[str, nn.Module]:
-    head = model.get_output_embeddings()
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
+    usual = {name: source for name, source in USUAL.items() if name in known}
+    given = {name: GIVENS[source](scene) for name, source in (usual | dict(spec.given)).items()}
+    values = {
+        name: value for name, value in scene.configuration.method.values.items() if name in known
     }
-
-
-def _ends_in(name: str, endings: Mapping[str, Any]) -> bool:
-    return any(name.endswith(f".{ending}") for ending in endings)
-
-
-def _is_transposed(linears: Mapping[str, nn.Module], names: Sequence[str]) -> bool:
-    return isinstance(linears[names[0]], Conv1D)
+    return {"task_type": "CAUSAL_LM"} | given | values | dict(spec.fixed)

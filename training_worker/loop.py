@@ -22,6 +22,7 @@ from training_worker.scoring import target_logits
 
 MicroBatches = list[list[Tokens]]
 OnStep = Callable[[StepTaken], None]
+Penalty = Callable[[Any], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Learner:
     weights: Mapping[str, nn.Parameter]
     loss_on: LossOn
     padding_id: int
+    penalty: Penalty | None = None
 
     def collate(self, examples: Sequence[Tokens]) -> Batch:
         """Return examples as a batch on the model's device."""
@@ -48,6 +50,17 @@ class Learner:
         nats = functional.cross_entropy(logits, labels, reduction="sum")
         (nats / targets).backward()
         return float(nats.detach())
+
+    def penalise(self) -> None:
+        """Add the gradient of what the method asks beside the loss, once a step."""
+        if self.penalty is not None:
+            self.penalty(self.model).backward()
+
+    def allocate(self, step: int) -> None:
+        """Let a method that moves its budget among the layers do so, before gradients go."""
+        update = getattr(getattr(self.model, "base_model", None), "update_and_allocate", None)
+        if update is not None:
+            update(step)
 
 
 def plan_steps(
@@ -108,9 +121,10 @@ def rehearse(learner: Learner, plan: Sequence[MicroBatches], configuration: Conf
         with own_random_numbers(), TensorMeter() as meter:
             meter.add(learner.model.parameters())
             meter.add(learner.model.buffers())
-            optimizer = build_optimizer(learner.weights.values(), configuration.optimizer)
-            for _ in range(2):
-                _take_step(learner, [largest] * (2 if accumulates else 1), optimizer)
+            optimizer = build_optimizer(learner.weights, configuration)
+            for number in (1, 2):
+                micro_batches = [largest] * (2 if accumulates else 1)
+                _take_step(learner, micro_batches, optimizer, number=number)
         return int(meter.peak_bytes)
     finally:
         _forget_gradients(learner)
@@ -136,7 +150,7 @@ def train(
         TimedOut: The training clock passed its limit.
     """
     configuration = request.configuration
-    optimizer = build_optimizer(learner.weights.values(), configuration.optimizer)
+    optimizer = build_optimizer(learner.weights, configuration)
     schedule = build_schedule(optimizer, configuration.schedule, steps=len(plan))
     checkpoints = Checkpoints(learner.weights)
     stops = evaluation_steps(len(plan), request.evaluations)
@@ -146,7 +160,7 @@ def train(
         with ledger.training.running():
             if not learner.model.training:  # as an evaluation leaves it; setting it takes a walk
                 learner.model.train()
-            step_nats, step_targets = _take_step(learner, step, optimizer)
+            step_nats, step_targets = _take_step(learner, step, optimizer, number=number)
             schedule.step()
         nats, targets = nats + step_nats, targets + step_targets
         ledger.steps, ledger.trained_tokens = number, ledger.trained_tokens + _tokens(step)
@@ -168,13 +182,15 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
 
 
 def _take_step(
-    learner: Learner, micro_batches: MicroBatches, optimizer: torch.optim.Optimizer
+    learner: Learner, micro_batches: MicroBatches, optimizer: torch.optim.Optimizer, *, number: int
 ) -> tuple[float, int]:
     batches = [learner.collate(micro) for micro in micro_batches]
     targets = max(1, sum(batch.targets for batch in batches))
     nats = sum(learner.backward(batch, targets=targets) for batch in batches)
+    learner.penalise()
     nn.utils.clip_grad_norm_(learner.weights.values(), CLIP_NORM)
     optimizer.step()
+    learner.allocate(number)
     optimizer.zero_grad(set_to_none=True)
     return nats, targets
 

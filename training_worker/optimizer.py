@@ -1,23 +1,30 @@
 """Build the optimizer and the schedule that the tables name."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import OptimizerChoice, ScheduleChoice
+from metadata.records import Configuration, ScheduleChoice
 from training_worker.entries import resolve
 
 CLIP_NORM = 1.0  # the usual bound on the norm of all gradients together
 
 
-def build_optimizer(weights: Iterable[nn.Parameter], choice: OptimizerChoice) -> Optimizer:
-    """Return the optimizer over the weights; weight decay is on all of them alike.
+Groups = list[dict[str, Any]]
 
-    The choice is one that passes `metadata.checks.check`.
+
+def build_optimizer(weights: Mapping[str, nn.Parameter], configuration: Configuration) -> Optimizer:
+    """Return the optimizer over the weights, each group with its weights' names.
+
+    Weights that rest elsewhere than at 0, as the method says, are in a group without decay. The
+    configuration is one that passes `metadata.checks.check`.
     """
+    choice = configuration.optimizer
     spec = OPTIMIZERS[choice.name]
     known = {parameter.name for parameter in spec.parameters}
     values = choice.values | {"weight_decay": choice.weight_decay, "lr": choice.learning_rate}
@@ -25,8 +32,28 @@ def build_optimizer(weights: Iterable[nn.Parameter], choice: OptimizerChoice) ->
         del values["lr"]
     if "weight_decay" not in known:
         del values["weight_decay"]
-    optimizer: Optimizer = resolve(spec.target)(list(weights), **values, **spec.fixed)
-    return optimizer
+    groups = _groups(weights, METHODS[configuration.method.name].undecayed)
+    target = resolve(spec.target)
+    if isinstance(target, type):
+        optimizer: Optimizer = target([_unnamed(group) for group in groups], **values, **spec.fixed)
+        return optimizer
+    made: Optimizer = target(groups, configuration, **values, **spec.fixed)
+    return made
+
+
+def _groups(weights: Mapping[str, nn.Parameter], undecayed: tuple[str, ...]) -> Groups:
+    """Return the weights as groups `{names, params}`, those without decay apart."""
+    rests = [any(part in name for part in undecayed) for name in weights]
+    groups: Groups = []
+    for kept, settings in ((False, {}), (True, {"weight_decay": 0.0})):
+        names = [name for name, is_kept in zip(weights, rests, strict=True) if is_kept is kept]
+        if names:
+            groups.append({"names": names, "params": [weights[n] for n in names], **settings})
+    return groups
+
+
+def _unnamed(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "names"}
 
 
 def build_schedule(optimizer: Optimizer, choice: ScheduleChoice, *, steps: int) -> LambdaLR:

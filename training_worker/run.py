@@ -1,14 +1,16 @@
 """One run as one story: data, model, adapter, optimizer, loop, outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 
 from metadata.checks import check
+from metadata.methods import METHODS
 from metadata.records import Measurement, RunState, Scores
 from training_worker.adapter import add_adapter, save_adapter, trainable
-from training_worker.data import encode_splits, padding_id
+from training_worker.data import Tokens, encode_splits, padding_id
+from training_worker.entries import resolve
 from training_worker.failures import check_kept, classify
 from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
@@ -17,6 +19,7 @@ from training_worker.model import Base, choose_device, load_base, prepare
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, RunResult, ScoreSettings
 from training_worker.scoring import Judge, choose_rankings
+from training_worker.setting import look
 
 __all__ = ["RunRequest", "RunResult", "ScoreSettings", "run"]
 
@@ -57,7 +60,7 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     judge = Judge(base.model, base.tokenizer, splits, request.scoring, ledger)
     base_validation, base_test = judge.validate(), judge.test()
 
-    learner = _learner(base, request)
+    learner = _learner(base, request, splits.train)
     ledger.trainable_parameters = sum(weight.numel() for weight in learner.weights.values())
     size = first_micro_batch(request, base.model, splits.train, ledger.device)
     plan = fit_memory(learner, splits.train, request, ledger, micro_batch_size=size)
@@ -72,15 +75,19 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     return scores
 
 
-def _learner(base: Base, request: RunRequest) -> Learner:
-    torch.manual_seed(request.configuration.seed)
-    model = add_adapter(base.model, request.configuration)
-    prepare(model, request.configuration)
+def _learner(base: Base, request: RunRequest, examples: Sequence[Tokens]) -> Learner:
+    configuration = request.configuration
+    torch.manual_seed(configuration.seed)
+    spec, padding = METHODS[configuration.method.name], padding_id(base.tokenizer)
+    setting = look(examples, configuration, padding_id=padding, device=base.model.device)
+    model = add_adapter(base.model, configuration, setting)
+    prepare(model, configuration)
     return Learner(
         model=model,
         weights=trainable(model),
-        loss_on=request.configuration.loss_on,
-        padding_id=padding_id(base.tokenizer),
+        loss_on=configuration.loss_on,
+        padding_id=padding,
+        penalty=resolve(spec.penalty) if spec.penalty else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Low-rank updates: W + scale * B A, with A of shape (r, d_in) and B of shape (d_out, r)."""
 
 from metadata.architectures import Linear
+from metadata.methods.conditions import at_most_the_width
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import Float, Integer, Values, number
 from metadata.records import ModelProfile
@@ -48,6 +49,9 @@ LORA = MethodSpec(
     operations=32,
     rate_factor=1.0,
     rate_source="the width rule is LoRA's own",
+    conditions=(at_most_the_width("r"),),
+    no_lora="",
+    quantizations=("int8", "nf4"),
     paper="arXiv:2106.09685",
 )
 RSLORA = MethodSpec(
@@ -62,6 +66,9 @@ RSLORA = MethodSpec(
     operations=32,
     rate_factor=0.5,
     rate_source="scale alpha/sqrt(r) is sqrt(r) times LoRA's; our choice, not published",
+    conditions=(at_most_the_width("r"),),
+    no_lora="",
+    quantizations=("int8", "nf4"),
     paper="arXiv:2312.03732",
 )
 DORA = MethodSpec(
@@ -77,6 +84,10 @@ DORA = MethodSpec(
     weight_passes=9.0,
     rate_factor=1.0,
     rate_source="arXiv:2402.09353 trains with LoRA's settings",
+    conditions=(at_most_the_width("r"),),
+    undecayed=("lora_magnitude_vector",),
+    no_lora="its magnitudes scale the base weights too",
+    quantizations=("int8", "nf4"),
     paper="arXiv:2402.09353",
 )
 ENTRIES = (LORA, RSLORA, DORA)

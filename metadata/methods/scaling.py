@@ -37,6 +37,8 @@ IA3 = MethodSpec(
     operations=10,
     rate_factor=10.0,
     rate_source="arXiv:2205.05638 trains at 3e-3 where LoRA takes 3e-4",
+    undecayed=("ia3_l",),
+    quantizations=("int8", "nf4"),
     paper="arXiv:2205.05638",
 )
 ENTRIES = (IA3,)

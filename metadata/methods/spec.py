@@ -2,16 +2,38 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from metadata.architectures import Linear
 from metadata.parameters import Parameter, Values
 from metadata.records import ModelProfile, Scalar
+
+Count = Callable[[Values, tuple[Linear, ...], ModelProfile], int]
+Serving = Literal["peft", "merged", "vllm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Why a method cannot have its values on a model."""
+
+    parameter: str  # a value of the method, or `name` where none would do
+    rule: str
+    next_step: str
+
+
+Condition = Callable[[Values, tuple[Linear, ...], ModelProfile], Fault | None]
 
 
 def share_nothing(values: Values, linear: Linear) -> float:
     """Keep no input that another linear could share."""
     del values, linear
     return 0.0
+
+
+def count_nothing(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Count nothing."""
+    del values, targets, model
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +46,14 @@ class MethodSpec:
         target: Dotted name of a PEFT config class, or of a function of our own
             `(model, configuration, module_names) -> model`. Only the worker resolves it.
         fixed: Arguments of `target` that are not searched.
+        given: Arguments of `target` that the worker takes from the model or the data: the
+            argument and the name of its source in `training_worker.givens.GIVENS`.
+        injector: Dotted name of the worker's function `(model, config, setting) -> model` that
+            puts the method on the model, for those that look at data or move the base first.
+        penalty: Dotted name of the worker's function `(model) -> tensor` that is added to the
+            loss once a step.
         trainable: (values, targeted linears of one decoder layer, model) -> trained weights.
+        frozen_numbers: The same for numbers that stay as they start: projections, decompositions.
         activation_floats: (values, linear) -> floats kept for the backward pass per token, beyond
             those of the frozen model.
         shared_floats: (values, linear) -> those of them that are the linear's input as it is;
@@ -34,6 +63,14 @@ class MethodSpec:
         trains_base: Whether weights of the model itself are trained, in the model's precision.
         rate_factor: Multiple of the width rule's LoRA rate at which the method usually works.
         rate_source: Where that multiple comes from.
+        conditions: What must hold of the values on a model.
+        starts_at_base: Whether the output before the first step is the frozen model's.
+        undecayed: Parts of the names of weights that rest elsewhere than at 0, so that weight
+            decay would harm them.
+        no_merge: Why the result cannot become plain weights of the model; empty where it can.
+        no_lora: Why the result cannot be saved as a plain LoRA adapter, which vLLM and others
+            load; empty where it can, exactly.
+        quantizations: Kinds of quantised base that the method can be put on.
     """
 
     name: str
@@ -41,7 +78,11 @@ class MethodSpec:
     target: str
     parameters: tuple[Parameter, ...] = ()
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
-    trainable: Callable[[Values, tuple[Linear, ...], ModelProfile], int]
+    given: Mapping[str, str] = field(default_factory=dict)
+    injector: str = ""
+    penalty: str = ""
+    trainable: Count
+    frozen_numbers: Count = count_nothing
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
     operations: int = 0
@@ -50,5 +91,25 @@ class MethodSpec:
     rate_factor: float
     rate_source: str
     uses_target_modules: bool = True
-    merges: bool = True
+    conditions: tuple[Condition, ...] = ()
+    starts_at_base: bool = True
+    undecayed: tuple[str, ...] = ()
+    no_merge: str = ""
+    no_lora: str = "its update is not a product of two low-rank factors"
+    quantizations: tuple[Literal["int8", "nf4"], ...] = ()
     paper: str
+
+    @property
+    def merges(self) -> bool:
+        """Say whether the result can become plain weights of the model."""
+        return not self.no_merge
+
+    @property
+    def served_by(self) -> tuple[Serving, ...]:
+        """Return what can load the result: PEFT, anything after merging, vLLM as an adapter."""
+        can: dict[Serving, bool] = {
+            "peft": not self.trains_base,
+            "merged": self.merges,
+            "vllm": not self.no_lora,
+        }
+        return tuple(name for name, holds in can.items() if holds)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from metadata.parameters import Parameter, Values
-from metadata.records import Scalar
+from metadata.records import Scalar, TargetModules
+
+Kind = Literal["gradient", "zeroth_order", "population"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,21 +15,31 @@ class OptimizerSpec:
     """One optimizer as data.
 
     Attributes:
-        target: Dotted name of a torch optimizer class; only the worker resolves it.
+        target: Dotted name of a torch optimizer class, or of a function of our own
+            `(groups, configuration, **values) -> optimizer`; only the worker resolves it.
+        kind: What it learns from: gradients, differences of losses (zeroth_order), or the losses
+            of a population of candidates.
         parameters: Searched besides the learning rate, weight decay among them.
         state_bytes: Bytes of optimizer state per trained fp32 weight.
         rate_factor: Multiple of AdamW's learning rate at which it usually works.
+        methods: The methods it goes with; empty: all.
+        target_modules: The target modules it goes with; empty: all.
+        needs_cuda: Whether it runs on NVIDIA GPUs only.
     """
 
     name: str
     title: str
     target: str
+    kind: Kind = "gradient"
     parameters: tuple[Parameter, ...]
     fixed: Mapping[str, Scalar] = field(default_factory=dict)
     state_bytes: float
     has_learning_rate: bool = True
     rate_factor: float = 1.0
     rate_source: str
+    methods: tuple[str, ...] = ()
+    target_modules: tuple[TargetModules, ...] = ()
+    needs_cuda: bool = False
     paper: str
 
 

@@ -14,9 +14,11 @@ import lightgbm
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
+from metadata.features import FEATURES
 from metadata.surrogates.scenarios import balance
 from metadata.table import Table
 
+PLACES = {name: column for column, name in enumerate(FEATURES)}
 REPEATS = 3
 FOLDS = 5
 AVERAGE_TREES = 40
@@ -121,15 +123,27 @@ def _core_means(lessons: Lessons) -> Floats:
 def boost(
     X_NF: Floats, target_N: Floats, weight_N: Floats, *, trees: int, seed: int
 ) -> lightgbm.Booster:
-    """Fit boosted trees, as they come back from their own text."""
-    data = lightgbm.Dataset(X_NF, label=target_N, weight=weight_N)
+    """Fit boosted trees on `FEATURES`, as they come back from their own text.
+
+    They see the columns that vary, by name: an entry that no run tried changes nothing, and one
+    that is added later moves no column.
+    """
+    varies_F = X_NF.min(axis=0) < X_NF.max(axis=0)
+    columns = np.flatnonzero(varies_F) if varies_F.any() else [0]
+    data = lightgbm.Dataset(
+        X_NF[:, columns],
+        label=target_N,
+        weight=weight_N,
+        feature_name=[FEATURES[column] for column in columns],
+    )
     booster = lightgbm.train({**PARAMETERS, "seed": seed}, data, num_boost_round=trees)
     return lightgbm.Booster(model_str=booster.model_to_string())
 
 
 def predict(booster: lightgbm.Booster, X_NF: Floats) -> Floats:
     """Return the forecasts of one model, N."""
-    forecast = booster.predict(X_NF, num_threads=1)
+    columns = [PLACES[name] for name in booster.feature_name()]
+    forecast = booster.predict(X_NF[:, columns], num_threads=1)
     return np.asarray(forecast, dtype=np.float64)
 
 

@@ -7,13 +7,12 @@ from functools import lru_cache
 import numpy as np
 
 from metadata.architectures import targeted
-from metadata.errors import InvalidConfiguration
 from metadata.knowledge import Knowledge
 from metadata.priors import carry_over
 from metadata.records import Choice, Configuration, ModelProfile, Task
 from metadata.space import (
-    check,
     default_configuration,
+    exists,
     neighbours,
     sample,
     suited,
@@ -43,17 +42,18 @@ def propose(question: Question, known: Knowledge, *, rng: np.random.Generator) -
 
     The default stands in row 0 even where `question.methods` leaves it out, since every forecast
     is told against it. In order: default, width rule, portfolio, winners of similar tasks,
-    neighbours of all these, fresh samples.
+    neighbours of all these, fresh samples. Fresh are methods and optimizers that past runs tried,
+    and methods that are asked for by name.
     """
     task = question.task
     trusted = [*_from_rules(task), *_from_evidence(task, known)]
     wanted = [c for c in trusted if question.allows(c.configuration)]
-    near = _neighbours(wanted[:NEIGHBOURED], task.model, rng=rng)
+    near = _neighbours(wanted[:NEIGHBOURED], task.model, known, rng=rng)
     everything = [
         trusted[0],
         *wanted,
         *(c for c in near if question.allows(c.configuration)),
-        *_samples(question, rng=rng),
+        *_samples(question, known, rng=rng),
     ]
     return list(_different(_suited(everything, task)))
 
@@ -78,33 +78,45 @@ def _from_evidence(task: Task, known: Knowledge) -> list[Candidate]:
 
 
 def _neighbours(
-    around: list[Candidate], model: ModelProfile, *, rng: np.random.Generator
+    around: list[Candidate], model: ModelProfile, known: Knowledge, *, rng: np.random.Generator
 ) -> Iterator[Candidate]:
     for candidate in around:
-        for one in neighbours(candidate.configuration, model, count=NEIGHBOURS_EACH, rng=rng):
+        for one in neighbours(
+            candidate.configuration,
+            model,
+            count=NEIGHBOURS_EACH,
+            rng=rng,
+            methods=known.methods,
+            optimizers=known.optimizers,
+        ):
             yield Candidate(configuration=one, source="neighbour")
 
 
-def _samples(question: Question, *, rng: np.random.Generator) -> Iterator[Candidate]:
-    pool = _pool(question.task.model, question.methods)
+def _samples(
+    question: Question, known: Knowledge, *, rng: np.random.Generator
+) -> Iterator[Candidate]:
+    pool = _pool(question.task.model, question.methods or known.methods, known.optimizers)
     chosen = rng.choice(len(pool), size=min(SAMPLES, len(pool)), replace=False)
     return (Candidate(configuration=pool[row], source="sample") for row in np.sort(chosen))
 
 
 @lru_cache(maxsize=64)
-def _pool(model: ModelProfile, methods: tuple[str, ...] | None) -> tuple[Configuration, ...]:
+def _pool(
+    model: ModelProfile, methods: tuple[str, ...], optimizers: tuple[str, ...]
+) -> tuple[Configuration, ...]:
     """Return fresh configurations of a model's space, the same at every call.
 
     Drawing is the dearest step of an answer, so that each model's pool is drawn once.
     """
     rng = np.random.default_rng(POOL_SEED)
-    return tuple(sample(model, count=POOL, rng=rng, methods=methods))
+    drawn = sample(model, count=POOL, rng=rng, methods=methods, optimizers=optimizers)
+    return tuple(drawn)
 
 
 def _suited(candidates: Iterable[Candidate], task: Task) -> Iterator[Candidate]:
     for candidate in candidates:
         configuration = _suit(candidate.configuration, task)
-        if _exists(configuration, task.model):
+        if exists(configuration, task.model):
             yield Candidate(configuration=configuration, source=candidate.source)
 
 
@@ -132,14 +144,6 @@ def _narrowed(configuration: Configuration, model: ModelProfile) -> Choice:
     if not isinstance(rank, int) or rank <= widest:
         return method
     return method.model_copy(update={"r": widest})
-
-
-def _exists(configuration: Configuration, model: ModelProfile) -> bool:
-    try:
-        check(configuration, model)
-    except InvalidConfiguration:
-        return False
-    return True
 
 
 def _different(candidates: Iterable[Candidate]) -> Iterator[Candidate]:

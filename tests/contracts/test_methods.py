@@ -86,7 +86,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 
 def take_step(model: torch.nn.Module, asked: Configuration) -> float:
-    optimizer = build_optimizer(trainable(model).values(), asked.optimizer)
+    optimizer = build_optimizer(trainable(model), asked)
     loss = model.train()(input_ids=IDS_BL, labels=IDS_BL).loss
     loss.backward()
     optimizer.step()

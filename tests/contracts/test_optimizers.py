@@ -8,7 +8,7 @@ import torch
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.optimizers.spec import OptimizerSpec, ScheduleSpec
 from metadata.parameters import defaults
-from metadata.records import OptimizerChoice, ScheduleChoice
+from metadata.records import Choice, Configuration, OptimizerChoice, ScheduleChoice
 from training_worker.optimizer import build_optimizer, build_schedule
 
 STEPS = 200
@@ -19,6 +19,10 @@ def choice(spec: OptimizerSpec) -> OptimizerChoice:
     return OptimizerChoice.model_validate(
         {"name": spec.name, "learning_rate": rate} | defaults(spec.parameters)
     )
+
+
+def configuration(chosen: OptimizerChoice) -> Configuration:
+    return Configuration(method=Choice(name="lora"), optimizer=chosen)
 
 
 def scheduled_rates(spec: ScheduleSpec, *, warmup_fraction: float) -> list[float]:
@@ -37,7 +41,7 @@ def scheduled_rates(spec: ScheduleSpec, *, warmup_fraction: float) -> list[float
 @pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=lambda spec: spec.name)
 def test_it_lowers_a_quadratic(spec: OptimizerSpec) -> None:
     weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
-    optimizer = build_optimizer([weight], choice(spec))
+    optimizer = build_optimizer({"weight": weight}, configuration(choice(spec)))
 
     for _ in range(STEPS):
         loss = (weight**2).sum()
@@ -51,7 +55,7 @@ def test_it_lowers_a_quadratic(spec: OptimizerSpec) -> None:
 @pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=lambda spec: spec.name)
 def test_its_state_takes_the_bytes_that_its_entry_says(spec: OptimizerSpec) -> None:
     weight = torch.nn.Parameter(torch.ones(1_000))
-    optimizer = build_optimizer([weight], choice(spec))
+    optimizer = build_optimizer({"weight": weight}, configuration(choice(spec)))
     (weight**2).sum().backward()
 
     optimizer.step()
@@ -65,9 +69,20 @@ def test_its_state_takes_the_bytes_that_its_entry_says(spec: OptimizerSpec) -> N
 def test_weight_decay_reaches_the_optimizer(spec: OptimizerSpec) -> None:
     asked = choice(spec).model_copy(update={"weight_decay": 0.07})
 
-    optimizer = build_optimizer([torch.nn.Parameter(torch.ones(2))], asked)
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = build_optimizer({"weight": weight}, configuration(asked))
 
     assert optimizer.param_groups[0]["weight_decay"] == 0.07
+
+
+def test_weights_that_rest_elsewhere_than_at_0_are_not_decayed() -> None:
+    asked = OptimizerChoice(name="adamw", learning_rate=1e-2, weight_decay=0.07)
+    ia3 = Configuration(method=Choice(name="ia3"), optimizer=asked)
+    weights = {"q.ia3_l.default": torch.nn.Parameter(torch.ones(2))}
+
+    optimizer = build_optimizer(weights, ia3)
+
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0]
 
 
 @pytest.mark.parametrize("spec", SCHEDULES.values(), ids=lambda spec: spec.name)

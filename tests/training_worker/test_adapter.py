@@ -13,7 +13,8 @@ from transformers import (
 
 from metadata.errors import InvalidConfiguration
 from metadata.records import Configuration
-from training_worker.adapter import add_adapter, find_targets, trainable
+from training_worker.adapter import add_adapter, trainable
+from training_worker.targets import find_targets
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 OF_FAMILIES = {

@@ -8,7 +8,6 @@ carries over.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from metadata.errors import InvalidConfiguration
 from metadata.priors import usual_rate
 from metadata.records import (
     Choice,
@@ -19,7 +18,7 @@ from metadata.records import (
     TargetModules,
     Task,
 )
-from metadata.space import check, default_configuration, width_rule_configuration
+from metadata.space import check, default_configuration, exists, width_rule_configuration
 
 MAX_LENGTH_TOKENS = 256
 DEFAULT, WIDTH_RULE = "default", "width-rule"
@@ -107,7 +106,7 @@ def core_configurations(task: Task) -> dict[str, Configuration]:
     return {
         name: shortened(found, task)
         for name, found in configurations.items()
-        if _is_possible(found, task)
+        if exists(found, task.model)
     }
 
 
@@ -118,14 +117,6 @@ def shortened(configuration: Configuration, task: Task) -> Configuration:
     changed = configuration.model_copy(update={"max_length_tokens": length, "precision": precision})
     check(changed, task.model)
     return changed
-
-
-def _is_possible(configuration: Configuration, task: Task) -> bool:
-    try:
-        check(configuration, task.model)
-    except InvalidConfiguration:
-        return False
-    return True
 
 
 def _configuration(entry: Entry, task: Task) -> Configuration:

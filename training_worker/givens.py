@@ -1,0 +1,33 @@
+"""Arguments of a method that come from the model or the data: a table, by the source's name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metadata.records import Configuration
+from training_worker.setting import Setting
+from training_worker.targets import Targets
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a method is put: the model, what is asked, its targets, and the run's setting."""
+
+    model: Any
+    configuration: Configuration
+    targets: Targets
+    setting: Setting
+
+
+GIVENS: Mapping[str, Callable[[Scene], Any]] = {
+    "endings": lambda scene: list(scene.targets.endings),
+    "feedforward": lambda scene: list(scene.targets.feedforward),
+    "is_transposed": lambda scene: scene.targets.transposed,
+}
+
+# Given to every method whose config has an argument of the name.
+USUAL: Mapping[str, str] = {
+    "target_modules": "endings",
+    "feedforward_modules": "feedforward",
+    "fan_in_fan_out": "is_transposed",
+}
