@@ -8,7 +8,7 @@ from typing import Any
 from metadata.architectures import targeted
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
-from metadata.methods.spec import MethodSpec
+from metadata.methods.spec import MethodSpec, Serving
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import Categorical, Integer, Parameter
@@ -45,6 +45,29 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
     _check_match(optimizer_spec, configuration)
     if model is not None:
         _check_conditions(method_spec, configuration, model)
+
+
+def check_serving(configuration: Configuration, serve_with: Serving | None) -> None:
+    """Let a configuration pass if its result can be loaded by what is to serve it.
+
+    Raises:
+        InvalidConfiguration: It cannot; the message has the method's reason. `param` is
+            `serve_with`.
+    """
+    spec = METHODS[configuration.method.name]
+    if serve_with is None or serve_with in spec.served_by:
+        return
+    reasons: Mapping[Serving, str] = {
+        "peft": "all weights are trained, and there is no adapter",
+        "merged": spec.no_merge,
+        "vllm": spec.no_lora,
+    }
+    raise InvalidConfiguration(
+        f"serve_with: what {spec.title} leaves cannot be served with {serve_with}, since "
+        f"{reasons[serve_with]}; it can with {' or '.join(spec.served_by)}. Choose that, or "
+        "another method.",
+        param="serve_with",
+    )
 
 
 def _entry(kind: str, table: Mapping[str, Any], name: str) -> Any:

@@ -1,13 +1,13 @@
 """Put the configuration's method on a base model, save it, load it.
 
 The method table names a PEFT config class or a function of our own; nothing here knows the
-methods one by one, except how our own two are saved.
+methods one by one.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,13 +17,14 @@ from torch import nn
 
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
-from metadata.methods.spec import MethodSpec
+from metadata.methods.spec import MethodSpec, Serving
 from metadata.records import Configuration
+from training_worker.adapter_files import CONFIG_FILE, read_config
 from training_worker.entries import resolve
+from training_worker.export import save
 from training_worker.givens import GIVENS, USUAL, Scene
 from training_worker.setting import Setting
 from training_worker.targets import find_targets
-from training_worker.tuners.bitfit import load_bitfit, save_bitfit
 
 NOTHING_SEEN = Setting()
 
@@ -44,7 +45,7 @@ def add_adapter(model: Any, configuration: Configuration, setting: Setting = NOT
     scene = Scene(model, configuration, targets, setting)
     inject = resolve(spec.injector) if spec.injector else _inject
     try:
-        with _without_known_warnings():
+        with without_known_warnings():
             return inject(model, target(**_arguments(target, spec, scene)), setting)
     except (ValueError, TypeError) as error:
         raise InvalidConfiguration(
@@ -67,68 +68,45 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def save_adapter(model: Any, configuration: Configuration, folder: Path, *, base: str) -> None:
-    """Write what was trained to a new folder, as safetensors; full fine-tuning saves the model.
+def save_adapter(
+    model: Any, configuration: Configuration, folder: Path, *, serve_with: Serving | None = None
+) -> None:
+    """Write what was trained to a new folder, in the form that is to be served.
 
     The folder appears whole or not at all.
+
+    Raises:
+        InvalidConfiguration: The method's result cannot be served so.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    name = configuration.method.name
-    saver = OWN_FORMATS[name].save if name in OWN_FORMATS else _save_peft
     with TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
         whole = Path(partial) / folder.name
         whole.mkdir()
-        saver(model, whole, base)
+        with without_known_warnings():
+            save(model, configuration, whole, serve_with=serve_with)
         whole.rename(folder)
 
 
-def load_adapter(model: Any, configuration: Configuration, folder: Path) -> Any:
-    """Return a base model with a saved adapter on it."""
-    name = configuration.method.name
-    if name in OWN_FORMATS:
-        return OWN_FORMATS[name].load(model, folder)
-    with _without_known_warnings():
-        return peft.PeftModel.from_pretrained(model, str(folder))
+def load_adapter(model: Any, folder: Path) -> Any:
+    """Return a base model with what was saved on it: an adapter, or all its weights.
 
-
-@dataclass(frozen=True)
-class Format:
-    """How a method that is not PEFT's own is saved and loaded."""
-
-    save: Callable[[Any, Path, str], None]
-    load: Callable[[Any, Path], Any]
+    Raises:
+        InvalidRequest: The folder holds neither in a form that is safe to read.
+    """
+    if not (folder / CONFIG_FILE).exists():
+        return type(model).from_pretrained(str(folder), dtype=model.dtype, use_safetensors=True)
+    config = read_config(folder)
+    with without_known_warnings():
+        return peft.PeftModel.from_pretrained(model, str(folder), config=config)
 
 
 @contextmanager
-def _without_known_warnings() -> Iterator[None]:
+def without_known_warnings() -> Iterator[None]:
+    """Keep quiet what PEFT is warned of by others and users can do nothing about."""
     with warnings.catch_warnings():
         # peft asks transformers by a name that is on its way out
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
         yield
-
-
-def _save_peft(model: Any, folder: Path, base: str) -> None:
-    del base
-    # embeddings are never trained here, and looking them up would ask the network
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-
-
-def _save_whole(model: Any, folder: Path, base: str) -> None:
-    del base
-    model.save_pretrained(str(folder))
-
-
-def _load_whole(model: Any, folder: Path) -> Any:
-    return type(model).from_pretrained(str(folder), dtype=model.dtype, use_safetensors=True)
-
-
-OWN_FORMATS: Mapping[str, Format] = {
-    "bitfit": Format(
-        save=lambda model, folder, base: save_bitfit(model, folder, base_model=base),
-        load=load_bitfit,
-    ),
-    "full": Format(save=_save_whole, load=_load_whole),
-}
 
 
 def _inject(model: Any, config: Any, setting: Setting) -> Any:

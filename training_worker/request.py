@@ -5,6 +5,7 @@ from pathlib import Path
 
 from metadata.examples import Example
 from metadata.messages import Limits
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, Costs, Measurement, RunState, Scores
 
 
@@ -27,6 +28,7 @@ class RunRequest:
         base_model: Hugging Face id, folder, or the id of a shipped base model.
         device: auto, cpu or cuda.
         output_folder: Where the adapter is written; None writes none.
+        serve_with: What is to load it; None: as the method leaves it.
         evaluations: Points of the learning curve after step 0, at most one a step.
         micro_batch_size: The first to try, halved until it fits; None: as forecast.
     """
@@ -39,6 +41,7 @@ class RunRequest:
     limits: Limits = field(default_factory=Limits)
     device: str = "auto"
     output_folder: Path | None = None
+    serve_with: Serving | None = None
     evaluations: int = 5
     micro_batch_size: int | None = None
     scoring: ScoreSettings = field(default_factory=ScoreSettings)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from metadata.checks import check
+from metadata.checks import check, check_serving
 from metadata.methods import METHODS
 from metadata.records import Measurement, RunState, Scores
 from training_worker.adapter import add_adapter, save_adapter, trainable
@@ -53,6 +53,7 @@ def run(
 def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     configuration = request.configuration
     check(configuration)
+    check_serving(configuration, request.serve_with)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
     length = min(configuration.max_length_tokens, base.context_tokens)
@@ -71,7 +72,8 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     rankings = choose_rankings(request, base.tokenizer, max_length_tokens=length)
     scores = judge.compare(checkpoints, base_test, keep=configuration.keep, rankings=rankings)
     if request.output_folder is not None:
-        save_adapter(learner.model, configuration, request.output_folder, base=base.name)
+        folder, form = request.output_folder, request.serve_with
+        save_adapter(learner.model, configuration, folder, serve_with=form)
     return scores
 
 
