@@ -213,8 +213,8 @@ def _at(
 ) -> Footprint:
     tokens = size * length
     pairs = tokens * length
-    kept = costs.kept_per_token * tokens + costs.kept_per_pair * pairs
-    live = costs.live_per_token * tokens + costs.live_per_pair * pairs
+    kept = costs.kept_per_step + costs.kept_per_token * tokens + costs.kept_per_pair * pairs
+    live = costs.live_per_step + costs.live_per_token * tokens + costs.live_per_pair * pairs
     logits = (costs.logits_per_token + target_share * costs.logits_per_target) * tokens
     matmul_bytes = costs.weight_traffic + 2 * (kept + live)
     others = costs.traffic_per_token * tokens + costs.other_weight_traffic

@@ -76,6 +76,7 @@ class StepCosts:
 
     Pairs are those of tokens that attend to each other. `kept` is held from the forward pass to
     the backward one, `live` only while one layer is worked on, `traffic` is read and written.
+    What is held `per_step` is the same for any batch: weights that the method builds anew.
     """
 
     weights_bytes: float
@@ -85,8 +86,10 @@ class StepCosts:
     update_bytes: float
     kept_per_token: float
     kept_per_pair: float
+    kept_per_step: float
     live_per_token: float
     live_per_pair: float
+    live_per_step: float
     logits_per_token: float
     logits_per_target: float
     flops_per_token: float
@@ -108,15 +111,16 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
     passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
     layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
     pair_bytes = _pair_bytes(configuration, model, width)
+    step_bytes = FP32_BYTES * spec.step_floats(configuration.method.values, targets, model)
     logits = model.vocabulary * LOGITS_COPIES * width
     return StepCosts(
         weights_bytes=_weights_bytes(configuration, model)
-        + (0 if spec.trains_base else trainable * FP32_BYTES),
+        + FP32_BYTES * _numbers_beside(configuration, model, targets),
         trainable=trainable,
         gradient_bytes=trainable * trained_width,
         state_bytes=trainable * state_bytes,
         update_bytes=UPDATE_PASSES * trainable * trained_width,
-        **_held(configuration, model, layer_bytes, pair_bytes),
+        **_held(configuration, model, layer_bytes, pair_bytes, step_bytes / model.layers),
         logits_per_token=logits,
         logits_per_target=model.vocabulary * TARGET_LOGITS_COPIES * FP32_BYTES,
         flops_per_token=passes * _flops(spec, model, trainable),
@@ -128,23 +132,40 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
     )
 
 
+def _numbers_beside(
+    configuration: Configuration, model: ModelProfile, targets: tuple[Linear, ...]
+) -> int:
+    """Return how many numbers the method holds beside the base model, trained and untrained."""
+    spec, values = METHODS[configuration.method.name], configuration.method.values
+    trained = 0 if spec.trains_base else spec.trainable(values, targets, model)
+    return trained + spec.frozen_numbers(values, targets, model)
+
+
 def _held(
-    configuration: Configuration, model: ModelProfile, layer_bytes: float, pair_bytes: float
+    configuration: Configuration,
+    model: ModelProfile,
+    layer_bytes: float,
+    pair_bytes: float,
+    step_bytes: float,
 ) -> dict[str, float]:
     """Return what is kept of all layers and what of one at a time; checkpointed, inputs only."""
     if not configuration.gradient_checkpointing:
         return {
             "kept_per_token": model.layers * layer_bytes,
             "kept_per_pair": model.layers * pair_bytes,
+            "kept_per_step": model.layers * step_bytes,
             "live_per_token": 0.0,
             "live_per_pair": 0.0,
+            "live_per_step": 0.0,
         }
     inputs = model.layers * model.hidden_size * PRECISION_BYTES[configuration.precision]
     return {
         "kept_per_token": inputs,
         "kept_per_pair": 0.0,
+        "kept_per_step": 0.0,
         "live_per_token": layer_bytes,
         "live_per_pair": pair_bytes,
+        "live_per_step": step_bytes,
     }
 
 

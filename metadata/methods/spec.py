@@ -58,6 +58,8 @@ class MethodSpec:
             those of the frozen model.
         shared_floats: (values, linear) -> those of them that are the linear's input as it is;
             linears of one input share it where the adapter computes in the model's precision.
+        step_floats: (values, targeted linears, model) -> floats that all layers keep for the
+            backward pass whatever the batch: weights built anew in each pass.
         operations: Operations a step adds per targeted linear, forward and backward, views too.
         weight_passes: Times a pass reads or writes all targeted weights in fp32 to rebuild them.
         trains_base: Whether weights of the model itself are trained, in the model's precision.
@@ -85,6 +87,7 @@ class MethodSpec:
     frozen_numbers: Count = count_nothing
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
+    step_floats: Count = count_nothing
     operations: int = 0
     weight_passes: float = 0.0
     trains_base: bool = False
