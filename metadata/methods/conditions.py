@@ -6,20 +6,38 @@ from metadata.parameters import Values, number
 from metadata.records import ModelProfile
 
 
-def at_most_the_width(name: str) -> Condition:
-    """Return the condition that a rank is at most the smallest width it is used on."""
+def at_most_the_width(name: str, *, times: int = 1) -> Condition:
+    """Return the condition that a rank, some times, is at most the smallest width it is used on."""
+    what = "a rank" if times == 1 else f"{times} times {name}"
 
     def condition(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> Fault | None:
         smallest = min(targets, key=_width, default=None)
-        if smallest is None or number(values, name) <= _width(smallest):
+        if smallest is None or times * number(values, name) <= _width(smallest):
             return None
         return Fault(
             parameter=name,
-            rule=f"a rank is at most the smallest width it is used on, {_width(smallest)} "
+            rule=f"{what} is at most the smallest width it is used on, {_width(smallest)} "
             f"({smallest.name} of {model.id})",
             next_step=f"Lower {name} or target other modules.",
         )
 
+    bound = name if times == 1 else what
+    condition.__doc__ = f"{bound} is at most the smallest width it is used on."
+    return condition
+
+
+def is_even(name: str) -> Condition:
+    """Return the condition that a value is even."""
+
+    def condition(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> Fault | None:
+        del targets, model
+        if number(values, name) % 2 == 0:
+            return None
+        return Fault(
+            parameter=name, rule="the value must be even", next_step=f"Choose an even {name}."
+        )
+
+    condition.__doc__ = f"{name} is even."
     return condition
 
 
