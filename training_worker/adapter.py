@@ -13,13 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import peft
+from safetensors import SafetensorError
 from torch import nn
 
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.methods.spec import MethodSpec, Serving
 from metadata.records import Configuration
-from training_worker.adapter_files import CONFIG_FILE, read_config
+from training_worker.adapter_files import CONFIG_FILE, read_config, refusal
 from training_worker.entries import resolve
 from training_worker.export import save
 from training_worker.givens import GIVENS, USUAL, Scene
@@ -96,8 +97,14 @@ def load_adapter(model: Any, folder: Path) -> Any:
     if not (folder / CONFIG_FILE).exists():
         return type(model).from_pretrained(str(folder), dtype=model.dtype, use_safetensors=True)
     config = read_config(folder)
-    with without_known_warnings():
-        return peft.PeftModel.from_pretrained(model, str(folder), config=config)
+    try:
+        with without_known_warnings():
+            # PEFT only warns where weights are missing, and the output would be wrong
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return peft.PeftModel.from_pretrained(model, str(folder), config=config)
+    except (ValueError, TypeError, RuntimeError, UserWarning, SafetensorError) as error:
+        reason = f"it does not go with the base model ({type(error).__name__})"
+        raise refusal(reason) from error
 
 
 @contextmanager

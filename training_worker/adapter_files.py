@@ -36,19 +36,19 @@ def read_config(folder: Path) -> Any:
     """
     said = _read(folder / CONFIG_FILE)
     if not (folder / WEIGHTS_FILE).is_file():
-        raise _refusal(f"its weights must stand in {WEIGHTS_FILE}, and there is no such file")
+        raise refusal(f"its weights must stand in {WEIGHTS_FILE}, and there is no such file")
     known = _allowed()
     kind = said.get("peft_type")
     if not isinstance(kind, str) or kind not in known:
-        raise _refusal(f"its peft_type must be one of {', '.join(sorted(known))}, got {kind!r:.60}")
+        raise refusal(f"its peft_type must be one of {', '.join(sorted(known))}, got {kind!r:.60}")
     config, names = known[kind]
     usual = {field.name: _default(field) for field in fields(config)}
     arguments = {}
     for name, value in said.items():
         if name in IGNORED or (name in usual and value == usual[name]):
             continue
-        if name not in names or not _is_plain(value):
-            raise _refusal(f"it may not set {name[:60]!r} to {value!r:.60}")
+        if name not in names or not _is_plain(value) or not _is_like(value, usual.get(name)):
+            raise refusal(f"it may not set {name[:60]!r} to {value!r:.60}")
         arguments[name] = value
     arguments.pop("peft_type")
     return config(**arguments)
@@ -57,14 +57,14 @@ def read_config(folder: Path) -> Any:
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise _refusal(f"its config must be under {MOST_BYTES:,} bytes")
+            raise refusal(f"its config must be under {MOST_BYTES:,} bytes")
         said = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _refusal(f"it has no {CONFIG_FILE} that can be read") from error
+        raise refusal(f"it has no {CONFIG_FILE} that can be read") from error
     except (ValueError, RecursionError) as error:
-        raise _refusal(f"its {CONFIG_FILE} is not JSON") from error
+        raise refusal(f"its {CONFIG_FILE} is not JSON") from error
     if not isinstance(said, dict):
-        raise _refusal(f"its {CONFIG_FILE} must hold an object, got {type(said).__name__}")
+        raise refusal(f"its {CONFIG_FILE} must hold an object, got {type(said).__name__}")
     return said
 
 
@@ -92,6 +92,11 @@ def _default(field: Field[Any]) -> Any:
     return made
 
 
+def _is_like(value: Any, usual: Any) -> bool:
+    """Say whether a value may stand where a number usually does."""
+    return not isinstance(usual, int | float) or isinstance(value, int | float | str)
+
+
 def _is_plain(value: Any, depth: int = 0) -> bool:
     if isinstance(value, str):
         return _PLAIN.fullmatch(value) is not None
@@ -103,7 +108,8 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     return value is None or isinstance(value, bool | int | float)
 
 
-def _refusal(reason: str) -> InvalidRequest:
+def refusal(reason: str) -> InvalidRequest:
+    """Return the error of an adapter that cannot be loaded, for a reason without paths."""
     return InvalidRequest(
         f"This adapter cannot be loaded: {reason}. Give one that this version saved.",
         param="adapter",
