@@ -20,7 +20,12 @@ from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.methods.spec import MethodSpec, Serving
 from metadata.records import Configuration
-from training_worker.adapter_files import CONFIG_FILE, read_config, refusal
+from training_worker.adapter_files import (
+    CONFIG_FILE,
+    CONFIGURATION_FILE,
+    read_config,
+    refusal,
+)
 from training_worker.entries import resolve
 from training_worker.export import save
 from training_worker.givens import GIVENS, USUAL, Scene
@@ -85,6 +90,8 @@ def save_adapter(
         whole.mkdir()
         with without_known_warnings():
             save(model, configuration, whole, serve_with=serve_with)
+        text = configuration.model_dump_json(indent=2) + "\n"
+        (whole / CONFIGURATION_FILE).write_text(text, encoding="utf-8")
         whole.rename(folder)
 
 

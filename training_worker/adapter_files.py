@@ -13,12 +13,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from metadata.checks import check
 from metadata.errors import InvalidRequest
 from metadata.methods import METHODS
+from metadata.records import Configuration
 from training_worker.entries import resolve
 from training_worker.givens import USUAL
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+CONFIGURATION_FILE = "peftwise.json"  # beside them: how it was trained, in our own words
 MOST_BYTES = 1_000_000  # of a config; those of a model of 100 layers have a few thousand
 # What PEFT writes beside a method's own values and what a trained adapter may differ in by layer.
 SHARED = frozenset({"peft_type", "task_type", "inference_mode", "rank_pattern", "alpha_pattern"})
@@ -54,17 +59,32 @@ def read_config(folder: Path) -> Any:
     return config(**arguments)
 
 
+def read_configuration(folder: Path) -> Configuration:
+    """Return how an adapter was trained, as `save_adapter` wrote it beside the weights.
+
+    Raises:
+        InvalidRequest: There is no such file, or it holds no configuration that can exist.
+    """
+    said = _read(folder / CONFIGURATION_FILE)
+    try:
+        configuration = Configuration.model_validate(said)
+    except ValidationError as error:
+        raise refusal(f"its {CONFIGURATION_FILE} holds no configuration") from error
+    check(configuration)
+    return configuration
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise refusal(f"its config must be under {MOST_BYTES:,} bytes")
+            raise refusal(f"its {path.name} must be under {MOST_BYTES:,} bytes")
         said = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise refusal(f"it has no {CONFIG_FILE} that can be read") from error
+        raise refusal(f"it has no {path.name} that can be read") from error
     except (ValueError, RecursionError) as error:
-        raise refusal(f"its {CONFIG_FILE} is not JSON") from error
+        raise refusal(f"its {path.name} is not JSON") from error
     if not isinstance(said, dict):
-        raise refusal(f"its {CONFIG_FILE} must hold an object, got {type(said).__name__}")
+        raise refusal(f"its {path.name} must hold an object, got {type(said).__name__}")
     return said
 
 
