@@ -136,6 +136,6 @@ def _less(
     if initial is None:
         return trained
     a, b, scaling = initial
-    lower = torch.cat([trained[0], a.detach().float()])
-    upper = torch.cat([trained[1], -scaling * b.detach().float()], dim=1)
+    lower = torch.cat([trained[0].cpu(), a.detach().float().cpu()])
+    upper = torch.cat([trained[1].cpu(), -scaling * b.detach().float().cpu()], dim=1)
     return lower, upper

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peft import LoraGAConfig
+from peft.tuners.lora.config import CordaConfig
+
 from metadata.records import Configuration
 from training_worker.setting import Setting
 from training_worker.targets import Targets
@@ -20,9 +23,11 @@ class Scene:
 
 
 GIVENS: Mapping[str, Callable[[Scene], Any]] = {
+    "corda": lambda scene: CordaConfig(),
     "endings": lambda scene: list(scene.targets.endings),
     "feedforward": lambda scene: list(scene.targets.feedforward),
     "is_transposed": lambda scene: scene.targets.transposed,
+    "lora_ga": lambda scene: LoraGAConfig(),
 }
 
 # Given to every method whose config has an argument of the name.

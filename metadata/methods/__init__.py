@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from metadata.methods import low_rank, scaling, selective
+from metadata.methods import low_rank, scaling, selective, starts
 from metadata.methods.spec import MethodSpec
 
+FAMILIES = (low_rank, starts, scaling, selective)
 METHODS: Mapping[str, MethodSpec] = {
-    spec.name: spec for family in (low_rank, scaling, selective) for spec in family.ENTRIES
+    spec.name: spec for family in FAMILIES for spec in family.ENTRIES
 }
