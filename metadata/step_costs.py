@@ -14,6 +14,7 @@ from metadata.architectures import Linear, linears, targeted
 from metadata.methods import METHODS
 from metadata.methods.spec import MethodSpec
 from metadata.optimizers import OPTIMIZERS
+from metadata.optimizers.spec import OptimizerSpec
 from metadata.records import Configuration, ModelProfile
 
 FP32_BYTES = 4
@@ -104,10 +105,12 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
     """Return the costs of one forward and backward pass, and of the optimizer's step after it."""
     spec = METHODS[configuration.method.name]
     targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
-    trainable = spec.trainable(configuration.method.values, targets, model)
+    optimizer = OPTIMIZERS[configuration.optimizer.name]
+    count = optimizer.trainable or spec.trainable
+    trainable = count(configuration.method.values, targets, model)
     width = PRECISION_BYTES[configuration.precision]
     trained_width = width if spec.trains_base else FP32_BYTES
-    state_bytes = OPTIMIZERS[configuration.optimizer.name].state_bytes * trained_width / FP32_BYTES
+    state_bytes = _state_bytes(optimizer, configuration, model) * trained_width / FP32_BYTES
     passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
     layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
     pair_bytes = _pair_bytes(configuration, model, width)
@@ -130,6 +133,18 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
         other_weight_traffic=passes * _rebuilt_bytes(spec, model, targets),
         operations=_operations(configuration, model, len(targets), passes),
     )
+
+
+def _state_bytes(
+    optimizer: OptimizerSpec, configuration: Configuration, model: ModelProfile
+) -> float:
+    """Return bytes of state per trained weight; factored, at most two of a matrix's small side."""
+    if not optimizer.factored:
+        return optimizer.state_bytes
+    spec, rank = METHODS[configuration.method.name], configuration.method.values.get("r")
+    small = model.hidden_size if spec.trains_base else rank
+    share = 2 / small if isinstance(small, int) else 1.0
+    return optimizer.state_bytes * min(1.0, share)
 
 
 def _numbers_beside(

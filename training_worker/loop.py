@@ -9,13 +9,15 @@ from torch import nn
 from torch.nn import functional
 
 from metadata.messages import Limits
-from metadata.records import Configuration
+from metadata.records import Clipping, Configuration
 from training_worker.checkpoints import Checkpoints, copy_of, put_back
+from training_worker.clipping import clip
 from training_worker.data import Batch, LossOn, Tokens, batches_of_steps, collate
 from training_worker.failures import OverMemory, TimedOut, check_finite
 from training_worker.ledger import Ledger
 from training_worker.meter import TensorMeter
-from training_worker.optimizer import CLIP_NORM, build_optimizer, build_schedule
+from training_worker.optimizer import build_optimizer, build_schedule
+from training_worker.optimizers.averaging import to_be_kept
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, StepTaken
 from training_worker.scoring import target_logits
@@ -34,6 +36,7 @@ class Learner:
     loss_on: LossOn
     padding_id: int
     penalty: Penalty | None = None
+    clipping: Clipping = "global"
 
     def collate(self, examples: Sequence[Tokens]) -> Batch:
         """Return examples as a batch on the model's device."""
@@ -169,7 +172,8 @@ def train(
         if number in stops:
             ledger.note("loss", nats / targets, "train")
             ledger.note("learning_rate", rate, "train")
-            checkpoints.offer(number, validate())
+            with to_be_kept(optimizer):
+                checkpoints.offer(number, validate())
             nats = targets = 0.0
         _check_time(ledger, request.limits)
     return checkpoints
@@ -188,7 +192,7 @@ def _take_step(
     targets = max(1, sum(batch.targets for batch in batches))
     nats = sum(learner.backward(batch, targets=targets) for batch in batches)
     learner.penalise()
-    nn.utils.clip_grad_norm_(learner.weights.values(), CLIP_NORM)
+    clip(learner.weights, learner.clipping)
     optimizer.step()
     learner.allocate(number)
     optimizer.zero_grad(set_to_none=True)

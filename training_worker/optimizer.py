@@ -1,7 +1,6 @@
 """Build the optimizer and the schedule that the tables name."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -11,11 +10,15 @@ from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.records import Configuration, ScheduleChoice
 from training_worker.entries import resolve
+from training_worker.optimizers.groups import Groups, unnamed
 
-CLIP_NORM = 1.0  # the usual bound on the norm of all gradients together
 
-
-Groups = list[dict[str, Any]]
+def freeze(model: nn.Module, configuration: Configuration) -> None:
+    """Take out of training what the optimizer leaves as it starts, so that no gradient is kept."""
+    frozen = OPTIMIZERS[configuration.optimizer.name].frozen
+    for name, weight in model.named_parameters():
+        if any(part in name for part in frozen):
+            weight.requires_grad_(False)
 
 
 def build_optimizer(weights: Mapping[str, nn.Parameter], configuration: Configuration) -> Optimizer:
@@ -35,7 +38,7 @@ def build_optimizer(weights: Mapping[str, nn.Parameter], configuration: Configur
     groups = _groups(weights, METHODS[configuration.method.name].undecayed)
     target = resolve(spec.target)
     if isinstance(target, type):
-        optimizer: Optimizer = target([_unnamed(group) for group in groups], **values, **spec.fixed)
+        optimizer: Optimizer = target(unnamed(groups), **values, **spec.fixed)
         return optimizer
     made: Optimizer = target(groups, configuration, **values, **spec.fixed)
     return made
@@ -50,10 +53,6 @@ def _groups(weights: Mapping[str, nn.Parameter], undecayed: tuple[str, ...]) -> 
         if names:
             groups.append({"names": names, "params": [weights[n] for n in names], **settings})
     return groups
-
-
-def _unnamed(group: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in group.items() if key != "names"}
 
 
 def build_schedule(optimizer: Optimizer, choice: ScheduleChoice, *, steps: int) -> LambdaLR:

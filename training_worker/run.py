@@ -16,6 +16,7 @@ from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
 from training_worker.micro_batch import first_micro_batch
 from training_worker.model import Base, choose_device, load_base, prepare
+from training_worker.optimizer import freeze
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, RunResult, ScoreSettings
 from training_worker.scoring import Judge, choose_rankings
@@ -84,12 +85,14 @@ def _learner(base: Base, request: RunRequest, examples: Sequence[Tokens]) -> Lea
     setting = look(examples, configuration, padding_id=padding, device=base.model.device)
     model = add_adapter(base.model, configuration, setting)
     prepare(model, configuration)
+    freeze(model, configuration)
     return Learner(
         model=model,
         weights=trainable(model),
         loss_on=configuration.loss_on,
         padding_id=padding,
         penalty=resolve(spec.penalty) if spec.penalty else None,
+        clipping=configuration.gradient_clipping,
     )
 
 

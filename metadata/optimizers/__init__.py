@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 
-from metadata.optimizers import adaptive, schedules
+from metadata.optimizers import adaptive, low_rank, orthogonalising, parameter_free, schedules
 from metadata.optimizers.spec import OptimizerSpec, ScheduleSpec
 
-OPTIMIZERS: Mapping[str, OptimizerSpec] = {spec.name: spec for spec in adaptive.ENTRIES}
+OPTIMIZERS: Mapping[str, OptimizerSpec] = {
+    spec.name: spec
+    for family in (adaptive, parameter_free, low_rank, orthogonalising)
+    for spec in family.ENTRIES
+}
 SCHEDULES: Mapping[str, ScheduleSpec] = {spec.name: spec for spec in schedules.ENTRIES}

@@ -25,13 +25,27 @@ def constant_with_cooldown(progress: float, values: Values) -> float:
     return min(1.0, (1.0 - progress) / number(values, "cooldown_fraction"))
 
 
+def constant(progress: float, values: Values) -> float:
+    """Stay."""
+    del progress, values
+    return 1.0
+
+
 ENTRIES = (
-    ScheduleSpec(name="linear", title="linear", multiplier=linear),
-    ScheduleSpec(name="cosine", title="cosine", multiplier=cosine),
+    ScheduleSpec(name="linear", title="linear", multiplier=linear, paper="arXiv:2310.07831"),
+    ScheduleSpec(name="cosine", title="cosine", multiplier=cosine, paper="arXiv:1608.03983"),
     ScheduleSpec(
         name="constant_with_cooldown",
-        title="constant with cooldown",
+        title="warm-up, stable, decay",
         parameters=(COOLDOWN,),
         multiplier=constant_with_cooldown,
+        paper="arXiv:2404.06395",
+    ),
+    ScheduleSpec(
+        name="constant",
+        title="constant",
+        multiplier=constant,
+        ends_at=1.0,
+        paper="arXiv:2405.15682",  # on doing without a schedule
     ),
 )

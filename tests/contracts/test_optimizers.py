@@ -1,17 +1,52 @@
 """Every entry of the optimizer table and of the schedule table keeps its promise."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
 import torch
+from torch import nn
 
+from metadata.architectures import targeted
+from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.optimizers.spec import OptimizerSpec, ScheduleSpec
 from metadata.parameters import defaults
-from metadata.records import Choice, Configuration, OptimizerChoice, ScheduleChoice
+from metadata.records import Choice, Configuration, ModelProfile, OptimizerChoice, ScheduleChoice
+from training_worker.meter import TensorMeter
 from training_worker.optimizer import build_optimizer, build_schedule
+from training_worker.optimizers.averaging import to_be_kept
 
 STEPS = 200
+LLAMA = ModelProfile(
+    id="tiny",
+    family="llama",
+    parameters=32_032,
+    layers=2,
+    hidden_size=32,
+    heads=4,
+    key_value_heads=2,
+    head_size=8,
+    mlp_width=48,
+    vocabulary=258,
+    context_tokens=128,
+    tied_embeddings=False,
+)
+RANK, WIDTH = 16, 512
+NEEDS_CUDA = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not (torch.cuda.is_available() and find_spec("bitsandbytes")),
+        reason="needs an NVIDIA GPU and bitsandbytes",
+    ),
+]
+GRADIENT = [
+    pytest.param(spec, id=spec.name, marks=NEEDS_CUDA if spec.needs_cuda else ())
+    for spec in OPTIMIZERS.values()
+    if spec.kind == "gradient"
+]
 
 
 def choice(spec: OptimizerSpec) -> OptimizerChoice:
@@ -21,8 +56,132 @@ def choice(spec: OptimizerSpec) -> OptimizerChoice:
     )
 
 
-def configuration(chosen: OptimizerChoice) -> Configuration:
-    return Configuration(method=Choice(name="lora"), optimizer=chosen)
+def configuration(chosen: OptimizerChoice, method: str = "lora") -> Configuration:
+    return Configuration(method=Choice(name=method), optimizer=chosen)
+
+
+def factors(spec: OptimizerSpec, *, vector: bool = True) -> dict[str, nn.Parameter]:
+    """Return LoRA's two factors as they start, under PEFT's names, and a vector beside them."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"lora_A": (RANK, WIDTH), "lora_B": (WIDTH, RANK)} | (
+        {"gain": (64,)} if vector else {}
+    )
+    device = "cuda" if spec.needs_cuda else "cpu"
+    weights = {
+        f"layers.0.q_proj.{name}.default.weight": nn.Parameter(
+            0.05 * torch.randn(shape, generator=generator).to(device)
+        )
+        for name, shape in shapes.items()
+    }
+    return {
+        name: weight
+        for name, weight in weights.items()
+        if not any(part in name for part in spec.frozen)
+    }
+
+
+def distance(weights: Mapping[str, nn.Parameter]) -> torch.Tensor:
+    """Return a quadratic of all weights, at its lowest where they are all 0.5."""
+    return torch.stack([((weight - 0.5) ** 2).sum() for weight in weights.values()]).sum()
+
+
+def take_steps(
+    optimizer: torch.optim.Optimizer, weights: Mapping[str, nn.Parameter], *, steps: int
+) -> None:
+    for _ in range(steps):
+        distance(weights).backward()
+        nn.utils.clip_grad_norm_(weights.values(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@contextmanager
+def measured_state(weights: Mapping[str, nn.Parameter]) -> Iterator[list[int]]:
+    """Count the bytes that live on after the block, the weights apart."""
+    held: list[int] = []
+    with TensorMeter() as meter:
+        meter.add(weights.values())
+        before = meter.live_bytes
+        yield held
+        held.append(meter.live_bytes - before)
+
+
+@pytest.mark.parametrize("spec", GRADIENT)
+def test_it_lowers_a_quadratic(spec: OptimizerSpec) -> None:
+    weights = factors(spec)
+    optimizer = build_optimizer(weights, configuration(choice(spec)))
+    before = float(distance(weights).detach())
+
+    take_steps(optimizer, weights, steps=STEPS)
+
+    with to_be_kept(optimizer):
+        assert float(distance(weights).detach()) < 0.5 * before
+
+
+@pytest.mark.parametrize("spec", GRADIENT)
+def test_its_state_takes_the_bytes_that_its_entry_says(spec: OptimizerSpec) -> None:
+    weights = factors(spec, vector=False)
+
+    with measured_state(weights) as held:
+        optimizer = build_optimizer(weights, configuration(choice(spec)))
+        take_steps(optimizer, weights, steps=2)
+
+    numbers = sum(weight.numel() for weight in weights.values())
+    said = spec.state_bytes * (2 / RANK if spec.factored else 1) * numbers
+    scalars = 8 * 512  # step counts and the like, each in a block of its own
+    if spec.factored:
+        assert 0.5 * said <= held[0] <= said + scalars  # a matrix's longer side is the least of it
+    else:
+        assert said <= held[0] <= said + scalars
+
+
+@pytest.mark.parametrize("spec", GRADIENT)
+def test_a_frozen_weight_is_no_part_of_what_it_trains(spec: OptimizerSpec) -> None:
+    if spec.trainable is None:
+        assert not spec.frozen
+        return
+    values, targets = defaults(METHODS["lora"].parameters), targeted(LLAMA, "all-linear")
+
+    trained = spec.trainable(values, targets, LLAMA)
+
+    assert spec.frozen
+    assert 0 < trained < METHODS["lora"].trainable(values, targets, LLAMA)
+
+
+@pytest.mark.parametrize("spec", GRADIENT)
+def test_weight_decay_reaches_every_group_or_is_not_offered(spec: OptimizerSpec) -> None:
+    offered = any(parameter.name == "weight_decay" for parameter in spec.parameters)
+    asked = choice(spec).model_copy(update={"weight_decay": 0.07 if offered else 0.0})
+
+    optimizer = build_optimizer(factors(spec), configuration(asked))
+
+    decays = {group.get("weight_decay", 0.0) for group in optimizer.param_groups}
+    assert decays == {0.07 if offered else 0.0}
+
+
+@pytest.mark.parametrize("spec", GRADIENT)
+def test_weights_that_rest_elsewhere_than_at_0_are_not_decayed(spec: OptimizerSpec) -> None:
+    asked = choice(spec)
+    if any(parameter.name == "weight_decay" for parameter in spec.parameters):
+        asked = asked.model_copy(update={"weight_decay": 0.07})
+    weights = {"q.ia3_l.default": nn.Parameter(torch.ones(2))} | factors(spec)
+
+    optimizer = build_optimizer(weights, configuration(asked, "ia3"))
+
+    decays = [
+        group.get("weight_decay", 0.0)
+        for group in optimizer.param_groups
+        if any(weight is weights["q.ia3_l.default"] for weight in group["params"])
+    ]
+    assert decays == [0.0]
+
+
+@pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=lambda spec: spec.name)
+def test_an_entry_names_methods_and_schedules_of_the_tables(spec: OptimizerSpec) -> None:
+    assert set(spec.methods) <= set(METHODS)
+    assert set(spec.schedules) <= set(SCHEDULES)
+    assert spec.paper
+    assert spec.rate_source
 
 
 def scheduled_rates(spec: ScheduleSpec, *, warmup_fraction: float) -> list[float]:
@@ -38,60 +197,14 @@ def scheduled_rates(spec: ScheduleSpec, *, warmup_fraction: float) -> list[float
     return rates
 
 
-@pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=lambda spec: spec.name)
-def test_it_lowers_a_quadratic(spec: OptimizerSpec) -> None:
-    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
-    optimizer = build_optimizer({"weight": weight}, configuration(choice(spec)))
-
-    for _ in range(STEPS):
-        loss = (weight**2).sum()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    assert float((weight.detach() ** 2).sum()) < 0.5 * 14.0
-
-
-@pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=lambda spec: spec.name)
-def test_its_state_takes_the_bytes_that_its_entry_says(spec: OptimizerSpec) -> None:
-    weight = torch.nn.Parameter(torch.ones(1_000))
-    optimizer = build_optimizer({"weight": weight}, configuration(choice(spec)))
-    (weight**2).sum().backward()
-
-    optimizer.step()
-
-    state = [value for value in optimizer.state[weight].values() if torch.is_tensor(value)]
-    bytes_held = sum(value.nbytes for value in state if value.numel() > 1)
-    assert bytes_held == spec.state_bytes * weight.numel()
-
-
-@pytest.mark.parametrize("spec", OPTIMIZERS.values(), ids=lambda spec: spec.name)
-def test_weight_decay_reaches_the_optimizer(spec: OptimizerSpec) -> None:
-    asked = choice(spec).model_copy(update={"weight_decay": 0.07})
-
-    weight = torch.nn.Parameter(torch.ones(2))
-    optimizer = build_optimizer({"weight": weight}, configuration(asked))
-
-    assert optimizer.param_groups[0]["weight_decay"] == 0.07
-
-
-def test_weights_that_rest_elsewhere_than_at_0_are_not_decayed() -> None:
-    asked = OptimizerChoice(name="adamw", learning_rate=1e-2, weight_decay=0.07)
-    ia3 = Configuration(method=Choice(name="ia3"), optimizer=asked)
-    weights = {"q.ia3_l.default": torch.nn.Parameter(torch.ones(2))}
-
-    optimizer = build_optimizer(weights, ia3)
-
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0]
-
-
 @pytest.mark.parametrize("spec", SCHEDULES.values(), ids=lambda spec: spec.name)
-def test_a_schedule_starts_at_the_rate_and_ends_near_0(spec: ScheduleSpec) -> None:
+def test_a_schedule_starts_at_the_rate_and_ends_where_it_says(spec: ScheduleSpec) -> None:
     rates = scheduled_rates(spec, warmup_fraction=0.0)
 
     assert rates[0] == 1.0
-    assert 0.0 <= rates[-1] < 0.05
+    assert spec.ends_at <= rates[-1] < spec.ends_at + 0.05
     assert all(later <= earlier for earlier, later in pairwise(rates))
+    assert spec.paper
 
 
 @pytest.mark.parametrize("spec", SCHEDULES.values(), ids=lambda spec: spec.name)
