@@ -233,9 +233,11 @@ def _encode(configuration: Configuration, model: ModelProfile) -> Values:
         "target_modules": configuration.target_modules,
         "rate_ratio": rate_ratio(configuration, model),
     }
+    takes = {parameter.name for parameter in OPTIMIZERS[optimizer.name].parameters}
+    decay = {"weight_decay": optimizer.weight_decay} if "weight_decay" in takes else {}
     chosen = {
         "method": method.values,
-        "optimizer": {"weight_decay": optimizer.weight_decay, **optimizer.values},
+        "optimizer": {**decay, **optimizer.values},
         "schedule": configuration.schedule.values,
     }
     for kind, named in chosen.items():
