@@ -8,7 +8,7 @@ from typing import Any
 from metadata.architectures import targeted
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
-from metadata.methods.spec import MethodSpec, Serving
+from metadata.methods.spec import Fault, MethodSpec, Serving
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import Categorical, Integer, Parameter
@@ -44,7 +44,7 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
     _check_quantization(method_spec, configuration.quantization)
     _check_match(optimizer_spec, configuration)
     if model is not None:
-        _check_conditions(method_spec, configuration, model)
+        _check_conditions(configuration, model)
 
 
 def check_serving(configuration: Configuration, serve_with: Serving | None) -> None:
@@ -68,6 +68,14 @@ def check_serving(configuration: Configuration, serve_with: Serving | None) -> N
         "another method.",
         param="serve_with",
     )
+
+
+def fault_of(configuration: Configuration, model: ModelProfile) -> Fault | None:
+    """Return the first rule of its method that a configuration breaks on a model."""
+    spec, values = METHODS[configuration.method.name], configuration.method.values
+    targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
+    faults = (condition(values, targets, model) for condition in spec.conditions)
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def _entry(kind: str, table: Mapping[str, Any], name: str) -> Any:
@@ -159,14 +167,11 @@ def _check_match(spec: OptimizerSpec, configuration: Configuration) -> None:
         raise _invalid("target_modules", rule, target, "Choose that, or another optimizer.")
 
 
-def _check_conditions(spec: MethodSpec, configuration: Configuration, model: ModelProfile) -> None:
-    targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
-    values = configuration.method.values
-    for condition in spec.conditions:
-        fault = condition(values, targets, model)
-        if fault is not None:
-            seen = values.get(fault.parameter, spec.name)
-            raise _invalid(f"method.{fault.parameter}", fault.rule, seen, fault.next_step)
+def _check_conditions(configuration: Configuration, model: ModelProfile) -> None:
+    fault, method = fault_of(configuration, model), configuration.method
+    if fault is not None:
+        seen = method.values.get(fault.parameter, method.name)
+        raise _invalid(f"method.{fault.parameter}", fault.rule, seen, fault.next_step)
 
 
 def _invalid(param: str, rule: str, seen: object, next_step: str) -> InvalidConfiguration:
