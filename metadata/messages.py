@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from metadata.methods.spec import Serving
 from metadata.records import (
     Configuration,
     Costs,
@@ -45,6 +46,9 @@ class Assignment(Record):
     dataset: DatasetProfile
     validation_file: bool = False
     configuration: Configuration
+    serve_with: Serving | None = Field(
+        default=None, description="what is to load the result; null: as the method leaves it"
+    )
     limits: Limits = Limits()
     renew_seconds: float
 

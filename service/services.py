@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from metadata.database import open_database, read_session
 from metadata.features.device import THIS_MACHINE, this_machine
 from metadata.history import History
+from metadata.methods.spec import Serving
 from metadata.records import DatasetProfile, ModelProfile
 from metadata.run_rows import RunRow
 from metadata.runs_file import SHIPPED_RUNS, read_runs
@@ -127,12 +128,14 @@ def _advise(
     now: Now,
     model: ModelProfile,
     dataset: DatasetProfile,
+    serve_with: Serving | None,
 ) -> Advice:
     """Ask the recommender what this machine should run, and keep its answer."""
     request = RecommendationRequest(
         base_model=BaseModelChoice(id=model.id),
         dataset=DatasetChoice(profile=dataset),
         hardware=Hardware(device=THIS_MACHINE),
+        serve_with=serve_with,
         count=1,
     )
     given = answer(request, knowledge.current, now=now(), known_model=models.find)

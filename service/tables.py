@@ -54,6 +54,7 @@ class JobRow(Base):
     recommendation_id: Mapped[str | None] = mapped_column(Text)
     rank: Mapped[int | None] = mapped_column(Integer)
     forecast_seconds: Mapped[float | None]
+    serve_with: Mapped[str | None] = mapped_column(Text)  # NULL: as the method leaves its result
     training_file: Mapped[str] = mapped_column(Text)
     validation_file: Mapped[str | None] = mapped_column(Text)
     suffix: Mapped[str | None] = mapped_column(Text)

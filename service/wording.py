@@ -21,10 +21,11 @@ _TARGETS = {
 _SOURCES = {
     "portfolio": "does well across all known tasks",
     "past_winner": "won on a similar task",
-    "neighbour": "a small change of a past winner",
-    "sample": "a fresh sample of the search space",
-    "default": "the usual default",
-    "rule": "a published rule",
+    "neighbour": "is a small change of a past winner",
+    "sample": "is a fresh sample of the search space",
+    "default": "is the usual default",
+    "rule": "follows a published rule",
+    "usual": "takes its method's usual values and rate",
 }
 _VALUE_NAMES = {
     "r": "rank",

@@ -156,6 +156,7 @@ def _fetch(
         parent=os.getpid(),
         base_model=assignment.model_path or assignment.base_model,
         configuration=assignment.configuration,
+        serve_with=assignment.serve_with,
         limits=assignment.limits,
         output_folder=str(adapters / assignment.attempt_id) if adapters else None,
         training_bytes=training_bytes,

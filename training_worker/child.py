@@ -68,6 +68,7 @@ def _outcome(work: Work, source: IO[bytes], answers: IO[bytes]) -> Outcome:
         configuration=work.configuration,
         limits=work.limits,
         output_folder=Path(work.output_folder) if work.output_folder else None,
+        serve_with=work.serve_with,
     )
     reporter = Reporter(answers)
     return outcome_of(run(request, on_measurement=reporter.measured, on_step=reporter.stepped))

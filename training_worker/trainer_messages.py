@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from metadata.messages import Limits, Outcome
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, Measurement, Record
 
 
@@ -18,6 +19,7 @@ class Work(Record):
     parent: int
     base_model: str
     configuration: Configuration
+    serve_with: Serving | None
     limits: Limits
     output_folder: str | None
     training_bytes: int

@@ -35,6 +35,14 @@ ORDERS = {
             "peft": {"configuration": CONFIGURATION},
         },
     ),
+    "served": Example(
+        summary="What the recommender chooses, as plain weights of the model",
+        value={
+            "model": "peftwise-tiny",
+            "training_file": _FILE,
+            "peft": {"serve_with": "merged"},
+        },
+    ),
 }
 JOB = {
     "id": _JOB,
@@ -64,6 +72,7 @@ JOB = {
         "progress": 0.4,
         "attempts": 1,
         "forecast_seconds": 41.0,
+        "serve_with": "vllm",
         "started_at": 1767225602,
         "run_id": None,
         "curve": [{"name": "loss", "step": 20, "value": 2.31, "split": "validation"}],
@@ -97,6 +106,7 @@ ASSIGNMENT = {
     "model_path": None,
     "validation_file": False,
     "configuration": CONFIGURATION,
+    "serve_with": "vllm",
     "limits": {"train_seconds": None, "memory_bytes": None},
     "renew_seconds": 15.0,
 }

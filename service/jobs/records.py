@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile, Measurement, ModelProfile
 from service.tables import EventRow, JobRow
 
@@ -22,6 +23,7 @@ class Order:
     recommendation_id: str | None = None
     rank: int | None = None
     forecast_seconds: float | None = None
+    serve_with: Serving | None = None
     suffix: str | None = None
     labels: Mapping[str, str]
 
@@ -105,6 +107,7 @@ def order_of(row: JobRow) -> Order:
         recommendation_id=row.recommendation_id,
         rank=row.rank,
         forecast_seconds=row.forecast_seconds,
+        serve_with=cast(Serving | None, row.serve_with),
         suffix=row.suffix,
         labels=row.labels,
     )
@@ -123,6 +126,7 @@ def row_of(order: Order, *, job_id: str, now: datetime) -> JobRow:
         recommendation_id=order.recommendation_id,
         rank=order.rank,
         forecast_seconds=order.forecast_seconds,
+        serve_with=order.serve_with,
         training_file=order.training_file,
         validation_file=order.validation_file,
         suffix=order.suffix,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, Measurement, Name, Record
 from service.jobs.records import Job, JobEvent
 from service.jobs.states import JobState
@@ -15,18 +16,30 @@ Suffix = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9
 
 
 class PeftChoice(Record):
-    """What to run: a whole configuration, or a rank of a recommendation given before."""
+    """What to run, and what is to load the result.
+
+    A whole configuration, or a rank of a recommendation given before, whose `serve_with` holds
+    where none is given here; with `serve_with` alone the recommender chooses.
+    """
 
     configuration: Configuration | None = None
     recommendation_id: Name | None = None
     rank: Annotated[int, Field(ge=1, le=50)] = 1
+    serve_with: Serving | None = Field(
+        default=None,
+        description="what must be able to load the result: peft, as an adapter; merged, plain "
+        "weights of the model; vllm, as a plain LoRA adapter",
+    )
 
     @model_validator(mode="after")
-    def _is_one_of_two(self) -> "PeftChoice":
-        if (self.configuration is None) == (self.recommendation_id is None):
-            seen = "neither" if self.configuration is None else "both"
+    def _is_not_both(self) -> "PeftChoice":
+        if self.configuration is not None and self.recommendation_id is not None:
             raise ValueError(
-                f"peft needs either configuration or recommendation_id (with rank), got {seen}"
+                "peft takes either configuration or recommendation_id (with rank), got both"
+            )
+        if not (self.configuration or self.recommendation_id or self.serve_with):
+            raise ValueError(
+                "peft needs configuration, recommendation_id (with rank) or serve_with, got none"
             )
         return self
 
@@ -78,6 +91,7 @@ class JobDetails(Record):
     progress: float
     attempts: int
     forecast_seconds: float | None
+    serve_with: Serving | None
     started_at: int | None
     run_id: str | None
     curve: list[Measurement]
@@ -206,6 +220,7 @@ def _details(job: Job) -> JobDetails:
         progress=job.progress,
         attempts=job.attempts,
         forecast_seconds=job.order.forecast_seconds,
+        serve_with=job.order.serve_with,
         started_at=_seconds(job.started_at),
         run_id=job.run_id,
         curve=list(job.curve),

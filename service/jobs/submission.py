@@ -1,12 +1,13 @@
-"""From a request for a job to a checked order: model, files and configuration."""
+"""From a request for a job to a checked order: model, files, configuration and form."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from metadata.checks import check, check_serving
 from metadata.errors import InvalidRequest
 from metadata.footprint import plan
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile, Device, ModelProfile, Task
-from metadata.space import check
 from service.catalogue.models import Models
 from service.files.store import FileStore
 from service.jobs.records import Order
@@ -23,7 +24,7 @@ class Advice:
     first: RecommendedConfiguration
 
 
-Advise = Callable[[ModelProfile, DatasetProfile], Advice]
+Advise = Callable[[ModelProfile, DatasetProfile, Serving | None], Advice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +45,15 @@ class _Choice:
     recommendation_id: str | None = None
     rank: int | None = None
     forecast_seconds: float | None = None
+    serve_with: Serving | None = None
 
 
 def check_order(request: JobRequest, desk: Desk) -> Order:
     """Return the order that a request stands for.
 
     Raises:
-        InvalidRequest: The model, the configuration or their match is not possible.
+        InvalidRequest: The model, the configuration, their match, or the form in which the
+            result is wanted is not possible.
         NotFound: There is no such file, recommendation or rank.
     """
     model = desk.models.find(request.model)
@@ -62,6 +65,7 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
     if request.seed is not None:
         configuration = configuration.model_copy(update={"seed": request.seed})
     check(configuration, model)
+    check_serving(configuration, choice.serve_with)
     return Order(
         model=model,
         dataset=dataset,
@@ -70,6 +74,7 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
         recommendation_id=choice.recommendation_id,
         rank=choice.rank,
         forecast_seconds=choice.forecast_seconds,
+        serve_with=choice.serve_with,
         training_file=request.training_file,
         validation_file=request.validation_file,
         suffix=request.suffix,
@@ -82,35 +87,41 @@ def _choose(
 ) -> _Choice:
     peft = request.peft
     if peft is None:
-        return _ask(model, dataset, desk)
+        return _ask(model, dataset, desk, serve_with=None)
     if peft.recommendation_id is not None:
-        return _look_up(peft.recommendation_id, peft.rank, model, desk)
-    assert peft.configuration is not None
+        choice = _look_up(peft.recommendation_id, peft.rank, model, desk)
+        return replace(choice, serve_with=peft.serve_with or choice.serve_with)
+    if peft.configuration is None:
+        return _ask(model, dataset, desk, serve_with=peft.serve_with)
     check(peft.configuration, model)
     task = Task(model=model, dataset=dataset, device=desk.device)
     return _Choice(
         configuration=peft.configuration,
         chosen_by="caller",
         forecast_seconds=plan(peft.configuration, task).train_seconds,
+        serve_with=peft.serve_with,
     )
 
 
-def _ask(model: ModelProfile, dataset: DatasetProfile, desk: Desk) -> _Choice:
-    advice = desk.advise(model, dataset)
+def _ask(
+    model: ModelProfile, dataset: DatasetProfile, desk: Desk, *, serve_with: Serving | None
+) -> _Choice:
+    advice = desk.advise(model, dataset, serve_with)
     return _Choice(
         configuration=advice.first.configuration,
         chosen_by="recommender",
         recommendation_id=advice.recommendation_id,
         rank=advice.first.rank,
         forecast_seconds=advice.first.train_seconds.expected,
+        serve_with=serve_with,
     )
 
 
 def _look_up(recommendation_id: str, rank: int, model: ModelProfile, desk: Desk) -> _Choice:
-    asked = desk.recommendations.model_of(recommendation_id)
-    if asked != model.id:
+    asked = desk.recommendations.asked(recommendation_id)
+    if asked.model != model.id:
         raise InvalidRequest(
-            f"Recommendation {recommendation_id} is for {asked}, got model {model.id}. "
+            f"Recommendation {recommendation_id} is for {asked.model}, got model {model.id}. "
             "Submit it for the same model, or ask again.",
             param="model",
         )
@@ -121,4 +132,5 @@ def _look_up(recommendation_id: str, rank: int, model: ModelProfile, desk: Desk)
         recommendation_id=recommendation_id,
         rank=rank,
         forecast_seconds=ranked.train_seconds.expected,
+        serve_with=asked.serve_with,
     )

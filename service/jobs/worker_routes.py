@@ -42,6 +42,7 @@ def claim(
         dataset=order.dataset,
         validation_file=order.validation_file is not None,
         configuration=order.configuration,
+        serve_with=order.serve_with,
         renew_seconds=services.settings.renew_seconds,
     )
 

@@ -18,8 +18,9 @@ from metadata.space import (
     suited,
     width_rule_configuration,
 )
+from service.recommender.methods import Asked, look_up, not_served
 from service.recommender.question import Question
-from service.recommender.schemas import Source
+from service.recommender.schemas import Exclusion, Source
 
 WINNERS = 32
 NEIGHBOURED = 16  # of the configurations that evidence or a rule speaks for
@@ -37,25 +38,56 @@ class Candidate:
     source: Source
 
 
-def propose(question: Question, known: Knowledge, *, rng: np.random.Generator) -> list[Candidate]:
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """Candidates for a question, and what left before it became one."""
+
+    candidates: list[Candidate]
+    excluded: list[Exclusion]
+
+
+def propose(question: Question, known: Knowledge, *, rng: np.random.Generator) -> Proposal:
     """Return different configurations that suit the data and the device, the default first.
 
     The default stands in row 0 even where `question.methods` leaves it out, since every forecast
-    is told against it. In order: default, width rule, portfolio, winners of similar tasks,
-    neighbours of all these, fresh samples. Fresh are methods and optimizers that past runs tried,
-    and methods that are asked for by name.
+    is told against it. In order: default, width rule, portfolio, winners of similar tasks, methods
+    asked for at their usual values, neighbours of all these, fresh samples. Fresh are methods and
+    optimizers that past runs tried, and methods that are asked for by name.
+
+    Raises:
+        InvalidConfiguration: No method that is asked for can be served as asked, or exists here.
     """
-    task = question.task
+    task, asked = question.task, look_up(question, known.optimizers)
     trusted = [*_from_rules(task), *_from_evidence(task, known)]
     wanted = [c for c in trusted if question.allows(c.configuration)]
-    near = _neighbours(wanted[:NEIGHBOURED], task.model, known, rng=rng)
+    wanted += [Candidate(configuration=one, source="usual") for one in asked.possible]
+    methods = _methods(question, asked, known)
+    near = list(_neighbours(wanted[:NEIGHBOURED], task.model, methods, known.optimizers, rng=rng))
     everything = [
         trusted[0],
         *wanted,
         *(c for c in near if question.allows(c.configuration)),
-        *_samples(question, known, rng=rng),
+        *_samples(task.model, methods, known.optimizers, rng=rng),
     ]
-    return list(_different(_suited(everything, task)))
+    left = _unserved(question, asked, trusted)
+    return Proposal(
+        candidates=list(_different(_suited(everything, task))),
+        excluded=[*not_served(left, question.serve_with), *asked.excluded],
+    )
+
+
+def _methods(question: Question, asked: Asked, known: Knowledge) -> tuple[str, ...]:
+    """Return the methods to draw fresh configurations of."""
+    if question.methods is not None:
+        return tuple(one.method.name for one in asked.possible)
+    return tuple(name for name in known.methods if question.serves(name))
+
+
+def _unserved(question: Question, asked: Asked, trusted: list[Candidate]) -> list[Configuration]:
+    """Return what would be a candidate if its result could be loaded by what is to serve it."""
+    allowed = [c.configuration for c in trusted if question.asks_for(c.configuration)]
+    left = [one for one in allowed if not question.serves(one.method.name)]
+    return [*left, *asked.unserved]
 
 
 def _from_rules(task: Task) -> list[Candidate]:
@@ -78,7 +110,12 @@ def _from_evidence(task: Task, known: Knowledge) -> list[Candidate]:
 
 
 def _neighbours(
-    around: list[Candidate], model: ModelProfile, known: Knowledge, *, rng: np.random.Generator
+    around: list[Candidate],
+    model: ModelProfile,
+    methods: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    *,
+    rng: np.random.Generator,
 ) -> Iterator[Candidate]:
     for candidate in around:
         for one in neighbours(
@@ -86,18 +123,24 @@ def _neighbours(
             model,
             count=NEIGHBOURS_EACH,
             rng=rng,
-            methods=known.methods,
-            optimizers=known.optimizers,
+            methods=methods,
+            optimizers=optimizers,
         ):
             yield Candidate(configuration=one, source="neighbour")
 
 
 def _samples(
-    question: Question, known: Knowledge, *, rng: np.random.Generator
-) -> Iterator[Candidate]:
-    pool = _pool(question.task.model, question.methods or known.methods, known.optimizers)
+    model: ModelProfile,
+    methods: tuple[str, ...],
+    optimizers: tuple[str, ...],
+    *,
+    rng: np.random.Generator,
+) -> list[Candidate]:
+    pool = _pool(model, methods, optimizers) if methods else ()
+    if not pool:
+        return []
     chosen = rng.choice(len(pool), size=min(SAMPLES, len(pool)), replace=False)
-    return (Candidate(configuration=pool[row], source="sample") for row in np.sort(chosen))
+    return [Candidate(configuration=pool[row], source="sample") for row in np.sort(chosen)]
 
 
 @lru_cache(maxsize=64)

@@ -29,6 +29,15 @@ QUESTIONS: dict[str, Any] = {
             "methods": ["lora", "dora"],
         },
     },
+    "served": {
+        "summary": "A result that vLLM can load as an adapter",
+        "value": {
+            "base_model": {"id": "Qwen/Qwen2.5-0.5B"},
+            "dataset": {"file_id": "file-4f1c0a52"},
+            "hardware": {"device": "NVIDIA L40S"},
+            "serve_with": "vllm",
+        },
+    },
 }
 
 _VERSION: dict[str, Any] = {
@@ -155,13 +164,18 @@ ANSWER: dict[str, Any] = {
     },
     "excluded": [
         {
+            "rule": "the result can be loaded by vLLM as an adapter; that of DoRA, IA3 cannot",
+            "count": 21,
+            "next_step": "Leave serve_with out, or ask for merged weights, to let them in.",
+        },
+        {
             "rule": "training time, upper forecast, at most 60 minutes",
             "count": 12,
             "next_step": (
                 "The least of them needs 64.1 minutes. Raise budget.train_minutes, take a faster "
                 "device or fewer examples."
             ),
-        }
+        },
     ],
     "knowledge_version": "0f1e2d3c4b5a6978",
 }

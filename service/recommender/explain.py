@@ -34,10 +34,16 @@ def explain(
             for rank, row in enumerate(recommendation.order, start=1)
         ],
         default=_describe_row(recommendation, DEFAULT_ROW, known, rank=0),
-        evidence=summarise(known, question.task),
+        evidence=summarise(known, question.task, _asked_for(recommendation)),
         excluded=recommendation.excluded,
         knowledge_version=known.version,
     )
+
+
+def _asked_for(recommendation: Recommendation) -> list[str]:
+    """Return the methods that were asked for by name and are among the candidates."""
+    candidates = {c.configuration.method.name for c in recommendation.candidates}
+    return [name for name in recommendation.question.methods or () if name in candidates]
 
 
 def _describe_row(

@@ -13,6 +13,7 @@ from metadata.features.dataset import profile_dataset
 from metadata.features.device import find_device
 from metadata.features.model import profile_model
 from metadata.methods import METHODS
+from metadata.methods.spec import Serving
 from metadata.records import (
     Configuration,
     DatasetProfile,
@@ -47,6 +48,7 @@ class Question:
     budget: Budget = field(default_factory=Budget)
     objective: Objective = "quality"
     methods: tuple[str, ...] | None = None
+    serve_with: Serving | None = None
     count: int = 5
 
     @property
@@ -73,8 +75,16 @@ class Question:
         return min(limits, default=None)
 
     def allows(self, configuration: Configuration) -> bool:
+        """Say whether a configuration is of a method asked for, and can be served as asked."""
+        return self.asks_for(configuration) and self.serves(configuration.method.name)
+
+    def asks_for(self, configuration: Configuration) -> bool:
         """Say whether a configuration is of the methods that are asked for."""
         return self.methods is None or configuration.method.name in self.methods
+
+    def serves(self, method: str) -> bool:
+        """Say whether what a method leaves can be loaded by what is to serve it."""
+        return self.serve_with is None or self.serve_with in METHODS[method].served_by
 
     def content(self, knowledge_version: str) -> str:
         """Name the question and the knowledge that answers it by their content, as hex."""
@@ -84,6 +94,8 @@ class Question:
                 "budget": self.budget.model_dump(mode="json"),
                 "objective": self.objective,
                 "methods": self.methods,
+                # left out where it is not asked for: such questions keep the ids they had
+                **({} if self.serve_with is None else {"serve_with": self.serve_with}),
                 "count": self.count,
                 "knowledge_version": knowledge_version,
             }
@@ -132,6 +144,7 @@ def build_question(
         budget=request.budget,
         objective=request.objective,
         methods=_check_methods(request.methods),
+        serve_with=request.serve_with,
         count=request.count,
     )
 

@@ -33,9 +33,12 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
     """Rank configurations for one question, best first.
 
     Raises:
+        InvalidConfiguration: No method that is asked for can be served as asked, or exists on
+            the model.
         NothingFits: No candidate is within the memory and the budget; says what would be.
     """
-    candidates = make_fit(propose(question, known, rng=rng), question, known)
+    proposal = propose(question, known, rng=rng)
+    candidates = make_fit(proposal.candidates, question, known)
     forecast = known.forecast(
         question.task, [c.configuration for c in candidates], [c.plan for c in candidates]
     )
@@ -47,5 +50,5 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
         fits_C=fits_C,
         pareto_C=is_pareto(forecast, fits_C),
         order=rank(question, candidates, forecast, fits_C, known),
-        excluded=excluded,
+        excluded=[*proposal.excluded, *excluded],
     )

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile, Name, Record
 
 Objective = Literal["quality", "balanced", "cheapest"]
-Source = Literal["portfolio", "past_winner", "neighbour", "sample", "default", "rule"]
+Source = Literal["portfolio", "past_winner", "neighbour", "sample", "default", "rule", "usual"]
 
 
 class BaseModelChoice(Record):
@@ -70,6 +71,13 @@ class RecommendationRequest(Record):
         ),
     )
     methods: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = None
+    serve_with: Serving | None = Field(
+        default=None,
+        description=(
+            "what must be able to load the result. peft: an adapter, as PEFT loads it. merged: "
+            "plain weights of the model, which anything loads. vllm: a plain LoRA adapter."
+        ),
+    )
     count: Annotated[int, Field(ge=1, le=50)] = 5
 
 

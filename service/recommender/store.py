@@ -1,6 +1,7 @@
 """The answers given before, by id, so that a job can name a rank and a page can show one again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from metadata.database import read_session, write_session
 from metadata.errors import NotFound
+from metadata.methods.spec import Serving
 from service.recommender.schemas import (
     RecommendationAnswer,
     RecommendationRequest,
@@ -21,6 +23,14 @@ _INSERTS: Mapping[str, Callable[..., Any]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What an answer was asked for: the base model, and what is to load the result."""
+
+    model: str
+    serve_with: Serving | None
 
 
 class RecommendationStore:
@@ -56,14 +66,16 @@ class RecommendationStore:
             row = _find(session, recommendation_id)
             return _read(row)
 
-    def model_of(self, recommendation_id: str) -> str:
-        """Return the id of the base model that an answer is for.
+    def asked(self, recommendation_id: str) -> Asked:
+        """Return what an answer was asked for.
 
         Raises:
             NotFound: No answer has that id.
         """
         with read_session(self._engine) as session:
-            return str(_find(session, recommendation_id).request["base_model"]["id"])
+            request = _find(session, recommendation_id).request
+            model, serve_with = request["base_model"]["id"], request.get("serve_with")
+            return Asked(model=model, serve_with=serve_with)
 
     def ranked(self, recommendation_id: str, *, rank: int) -> RecommendedConfiguration:
         """Return the configuration of one rank, counted from 1.

@@ -1,6 +1,9 @@
 """Say in plain words what an answer stands on, and what to do where that is little."""
 
+from collections.abc import Sequence
+
 from metadata.knowledge import Knowledge
+from metadata.methods import METHODS
 from metadata.records import Run, Task
 from metadata.space import default_configuration
 from service.recommender.schemas import EvidenceSummary
@@ -13,16 +16,40 @@ FAR = (
 )
 
 
-def summarise(known: Knowledge, task: Task) -> EvidenceSummary:
-    """Return how many runs and tasks there are, how far the question is, and what to do."""
+def summarise(known: Knowledge, task: Task, methods: Sequence[str] = ()) -> EvidenceSummary:
+    """Return how many runs and tasks there are, how far the question is, and what to do.
+
+    Args:
+        known: What answers.
+        task: What is asked.
+        methods: Those that were asked for by name and can be recommended.
+    """
     evidence = known.evidence(task)
+    untried = [name for name in methods if name not in known.methods]
+    has_tried = not methods or len(untried) < len(methods)
+    gaps = "" if evidence.in_distribution else _gaps(known, task)
+    next_step = NEAR if evidence.in_distribution and has_tried else FAR
+    advice = (_untried(untried), gaps, next_step)
     return EvidenceSummary(
         runs=evidence.runs,
         tasks=evidence.tasks,
         distance=evidence.distance,
         in_distribution=evidence.in_distribution,
         farthest=list(evidence.farthest),
-        advice=NEAR if evidence.in_distribution else f"{_gaps(known, task)} {FAR}",
+        advice=" ".join(sentence for sentence in advice if sentence),
+    )
+
+
+def _untried(names: Sequence[str]) -> str:
+    """Say which methods no past run tried, and what their values are then."""
+    titles = [METHODS[name].title.partition(",")[0] for name in names]
+    if not titles:
+        return ""
+    said = ", ".join(titles[:-1]) + (" or " if titles[:-1] else "") + titles[-1]
+    whose, spaces = ("its", "its space") if len(titles) == 1 else ("their", "their spaces")
+    return (
+        f"No past run used {said}: {whose} values are the usual ones and samples of {spaces}, "
+        "around the usual rate."
     )
 
 

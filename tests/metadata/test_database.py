@@ -76,6 +76,28 @@ def test_every_step_can_be_taken_back_and_again(database_url: str) -> None:
         assert table_names(engine) == newest
 
 
+def test_jobs_of_before_serve_as_their_method_leaves_them(database_url: str) -> None:
+    load_all_tables()
+    job = {
+        "id": "ftjob-1",
+        **dict.fromkeys(("state", "base_model", "chosen_by", "training_file", "reason"), "x"),
+        **dict.fromkeys(("model", "dataset", "configuration", "labels"), "{}"),
+        **dict.fromkeys(("progress", "trained_tokens", "generation", "last_event"), 0),
+        "created_at": "2026-01-01 00:00:00+00:00",
+    }
+    insert = f"INSERT INTO jobs ({', '.join(job)}) VALUES ({', '.join(f':{k}' for k in job)})"
+    with opened(database_url) as engine:
+        with engine.begin() as connection:
+            command.downgrade(migrations(connection), "0002")
+            connection.execute(text(insert), job)
+        migrate(engine)
+
+        with engine.connect() as connection:
+            found = connection.execute(text("SELECT id, serve_with FROM jobs")).all()
+
+    assert found == [("ftjob-1", None)]
+
+
 def test_processes_that_open_at_the_same_time_all_succeed(database_url: str) -> None:
     openers = [
         subprocess.Popen(

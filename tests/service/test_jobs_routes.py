@@ -1,9 +1,12 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from metadata.footprint import plan
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
 from metadata.records import Configuration, DatasetProfile, Task
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -103,7 +106,9 @@ def test_a_rank_of_a_recommendation_is_what_runs(client: TestClient, file_id: st
         ({"metadata": {"k": 1}}, 400, "`metadata.k`"),
         ({"integrations": []}, 400, "not a field that this route knows"),
         ({"hyperparameters": {"n_epochs": 3}}, 400, "n_epochs"),
-        ({"peft": {}}, 400, "got neither"),
+        ({"peft": {}}, 400, "got none"),
+        ({"peft": {"rank": 2}}, 400, "got none"),
+        ({"peft": {"serve_with": "ollama"}}, 400, "'peft', 'merged' or 'vllm'"),
         ({"peft": {"configuration": {}}}, 400, "`peft.configuration.method` is missing"),
         ({"peft": {"configuration": CONFIGURATION, "recommendation_id": "x"}}, 400, "got both"),
         ({"peft": {"configuration": CONFIGURATION | {"batch_size": 0}}}, 400, "batch_size"),
@@ -122,13 +127,100 @@ def test_a_bad_order_is_refused_with_the_rule(
     assert client.get(JOBS).json()["data"] == []
 
 
-def test_a_rank_above_the_width_of_the_model_is_refused(client: TestClient, file_id: str) -> None:
-    method = CONFIGURATION["method"] | {"r": 256}
-
-    answer = create(client, file_id, peft={"configuration": CONFIGURATION | {"method": method}})
+@pytest.mark.parametrize(
+    ("changes", "param", "rule"),
+    [
+        ({"method": CONFIGURATION["method"] | {"r": 256}}, "method.r", "smallest width"),
+        ({"method": {"name": "lora", "r": 4}}, "method.lora_alpha", "needs a value"),
+        ({"method": {"name": "full"}, "quantization": "nf4"}, "quantization", 'goes with "none"'),
+        (
+            {"method": {"name": "bitfit"}, "quantization": "int8"},
+            "quantization",
+            'BitFit goes with "none"',
+        ),
+        ({"optimizer": {"name": "adamw"}}, "optimizer.learning_rate", "above 0"),
+        ({"optimizer": {"name": "adamx", "learning_rate": 1}}, "optimizer.name", "one of adamw"),
+        ({"schedule": {"name": "cliff"}}, "schedule.name", "one of linear"),
+    ],
+)
+def test_a_configuration_that_cannot_exist_is_refused_with_the_rule(
+    client: TestClient, file_id: str, changes: Any, param: str, rule: str
+) -> None:
+    answer = create(client, file_id, peft={"configuration": CONFIGURATION | changes})
 
     assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "invalid_configuration"
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_configuration", param)
+    assert rule in error["message"]
+    assert client.get(JOBS).json()["data"] == []
+
+
+def test_an_optimizer_with_a_method_it_does_not_go_with_is_refused(
+    client: TestClient, file_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picky = replace(OPTIMIZERS["lion"], methods=("dora",))
+    monkeypatch.setitem(OPTIMIZERS, "lion", picky)  # type: ignore[arg-type]
+    configuration = CONFIGURATION | {"optimizer": {"name": "lion", "learning_rate": 1e-3}}
+
+    error = create(client, file_id, peft={"configuration": configuration}).json()["error"]
+
+    assert (error["code"], error["param"]) == ("invalid_configuration", "method.name")
+    assert "Lion goes with dora; got lora" in error["message"]
+
+
+@pytest.mark.parametrize("serve_with", ["peft", "merged", "vllm"])
+def test_what_is_to_load_the_result_is_kept_with_the_job(
+    client: TestClient, file_id: str, serve_with: str
+) -> None:
+    own = {"configuration": CONFIGURATION, "serve_with": serve_with}
+    jobs = [create(client, file_id, peft=peft).json() for peft in (own, {"serve_with": serve_with})]
+
+    for job in jobs:
+        assert job["peft"]["serve_with"] == serve_with
+        assert client.get(f"{JOBS}/{job['id']}").json() == job
+    name = jobs[1]["peft"]["configuration"]["method"]["name"]
+    assert jobs[1]["peft"]["chosen_by"] == "recommender"
+    assert serve_with in METHODS[name].served_by
+
+
+def test_a_job_takes_over_what_its_recommendation_was_asked_for(
+    client: TestClient, file_id: str
+) -> None:
+    question = {
+        "base_model": {"id": "peftwise-tiny"},
+        "dataset": {"file_id": file_id},
+        "hardware": {"device": "cpu"},
+        "methods": ["lora"],
+        "serve_with": "vllm",
+    }
+    given = client.post("/v1/recommendations", json=question).json()
+
+    choice = {"recommendation_id": given["id"]}
+    taken_over = create(client, file_id, peft=choice).json()
+    named = create(client, file_id, peft=choice | {"serve_with": "merged"}).json()
+
+    assert taken_over["peft"]["serve_with"] == "vllm"
+    assert named["peft"]["serve_with"] == "merged"
+
+
+@pytest.mark.parametrize(
+    ("method", "serve_with", "reason"),
+    [("ia3", "vllm", METHODS["ia3"].no_lora), ("full", "peft", "all weights are trained")],
+)
+def test_a_form_that_the_method_does_not_leave_is_refused_with_its_reason(
+    client: TestClient, file_id: str, method: str, serve_with: str, reason: str
+) -> None:
+    configuration = CONFIGURATION | {"method": {"name": method}}
+
+    answer = create(
+        client, file_id, peft={"configuration": configuration, "serve_with": serve_with}
+    )
+
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_configuration", "serve_with")
+    assert reason in error["message"]
+    assert client.get(JOBS).json()["data"] == []
 
 
 def test_a_job_is_cancelled_for_good(client: TestClient, file_id: str) -> None:

@@ -88,6 +88,15 @@ def test_a_run_goes_from_claim_to_history(worker: Worker, client: TestClient, js
     assert client.get(f"/v1/runs/{run['id']}/curve").json()["data"] == [POINT]
 
 
+@pytest.mark.parametrize("serve_with", [None, "merged", "vllm"])
+def test_the_worker_is_told_what_is_to_load_the_result(
+    client: TestClient, file_id: str, serve_with: str | None
+) -> None:
+    choice = {"configuration": CONFIGURATION, "serve_with": serve_with}
+
+    assert Worker(client, file_id, peft=choice).assignment["serve_with"] == serve_with
+
+
 def test_a_result_told_twice_counts_once(worker: Worker, client: TestClient) -> None:
     history = client.app.state.services.history  # type: ignore[attr-defined]
     before = history.count()

@@ -19,6 +19,7 @@ from fastapi import FastAPI, Header, HTTPException, Response
 from metadata.examples import parse_example
 from metadata.features.dataset import profile_dataset
 from metadata.messages import Assignment, Claim, Limits, MeasurementBatch, Outcome, Renewed
+from metadata.methods.spec import Serving
 from metadata.records import Configuration
 
 CODE, TOKEN = "a-code-that-works-once", "1.a-token-of-an-attempt"
@@ -40,6 +41,7 @@ class Service:
     model_path: str
     url: str = ""
     configuration: Configuration = CONFIGURATION
+    serve_with: Serving | None = None
     limits: Limits = field(default_factory=Limits)
     training_file: bytes = b"\n".join(json.dumps(record).encode() for record in RECORDS)
     go_on: bool = True
@@ -71,6 +73,7 @@ def routes(service: Service) -> FastAPI:
             model_path=service.model_path,
             dataset=profile_dataset(examples, name="numbers"),
             configuration=service.configuration,
+            serve_with=service.serve_with,
             limits=service.limits,
             renew_seconds=0.2,
         )
@@ -186,6 +189,16 @@ def test_a_job_is_trained_reported_and_finished_once(service, start, tmp_path) -
     assert len(validated) >= 5
     assert service.batches[-1].trained_tokens > 0
     assert service.renewals > 0
+
+
+def test_the_result_is_saved_in_the_form_that_is_asked_for(service, start, tmp_path) -> None:
+    service.serve_with = "merged"
+
+    assert start().wait(WAIT_SECONDS) == 0
+
+    saved = {path.name for path in (tmp_path / "adapters" / "attempt-1").iterdir()}
+    assert {"config.json", "model.safetensors"} <= saved
+    assert not any(name.startswith("adapter") for name in saved)
 
 
 def test_a_bad_line_fails_the_attempt_with_its_number(service, start) -> None:

@@ -28,6 +28,8 @@ from service.recommender.schemas import RecommendationRequest
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BEST_RATIO = 4.0
+METHODS = ("lora", "rslora", "dora", "ia3", "bitfit", "full")
+OPTIMIZERS = ("adamw", "lion")
 
 
 def make_dataset(number: int, *, examples: int) -> DatasetProfile:
@@ -80,7 +82,7 @@ def make_run(task: Task, configuration: Configuration, *, core: bool, noise: flo
 def make_runs() -> list[Run]:
     rng = np.random.default_rng(0)
     model = find_model("HuggingFaceTB/SmolLM2-135M")
-    core = sample(model, count=24, rng=rng)
+    core = sample(model, count=24, rng=rng, methods=METHODS, optimizers=OPTIMIZERS)
     runs = []
     for number in range(8):
         data = make_dataset(number, examples=200 * (1 + number % 3))

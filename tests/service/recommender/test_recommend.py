@@ -86,7 +86,7 @@ def test_candidates_come_from_every_source_with_the_default_first(
 ) -> None:
     question = build_question(request_)
 
-    candidates = propose(question, knowledge, rng=np.random.default_rng(0))
+    candidates = propose(question, knowledge, rng=np.random.default_rng(0)).candidates
 
     proposed = {one.configuration.key for one in candidates}
     winners = knowledge.past_winners(question.task, count=32)
@@ -103,7 +103,7 @@ def test_candidates_take_length_and_precision_from_data_and_device(
     on_cpu = {**request_json, "hardware": {"device": "cpu"}}
     for changed, precision in ((request_json, "bf16"), (on_cpu, "fp32")):
         question = build_question(RecommendationRequest.model_validate(changed))
-        candidates = propose(question, knowledge, rng=np.random.default_rng(0))
+        candidates = propose(question, knowledge, rng=np.random.default_rng(0)).candidates
         configurations = [candidate.configuration for candidate in candidates]
 
         assert {one.precision for one in configurations} == {precision}
@@ -203,13 +203,13 @@ def test_cost_follows_from_price_count_and_seconds(ask: Ask) -> None:
 
 
 def test_reasons_name_a_source_near_runs_and_effects(ask: Ask, runs: list[Any]) -> None:
-    why = ask().configurations[0].why
+    whys = [option.why for option in ask().configurations]
 
     known = {run.id: run for run in runs}
-    assert len(why.nearest_runs) == 3
-    for near in why.nearest_runs:
+    assert all(len(why.nearest_runs) == 3 for why in whys)
+    for near in (near for why in whys for near in why.nearest_runs):
         assert near.score == known[near.run_id].score
-    assert "learning_rate" in {effect.choice for effect in why.effects}
+    assert "learning_rate" in {effect.choice for why in whys for effect in why.effects}
 
 
 def test_a_far_question_is_told_so_and_gets_wider_intervals(ask: Ask, runs: list[Any]) -> None:
