@@ -1,38 +1,44 @@
 """The tables as data: what can be chosen, on what, where."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from fastapi import APIRouter
 
+from metadata.errors import NotFound
 from metadata.features.device import known_devices
+from metadata.knowledge import Knowledge
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
+from metadata.records import Record
+from service.catalogue.answers import (
+    PastRunsOf,
+    method_answer,
+    model_answer,
+    optimizer_answer,
+    past_runs,
+    past_runs_answer,
+    schedule_answer,
+)
 from service.catalogue.schemas import (
     DeviceList,
+    MethodAnswer,
     MethodList,
     ModelAnswer,
     ModelList,
     OptimizerList,
     ScheduleList,
-    method_answer,
-    model_answer,
-    optimizer_answer,
-    schedule_answer,
 )
-from service.dependencies import ModelsDep
-from service.openapi import OPENAI_ERRORS, PROBLEMS, example
+from service.dependencies import KnowledgeStoreDep, ModelsDep
+from service.openapi import OPENAI_ERRORS, PROBLEMS, Answers, example
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
-_PARAMETER = {
-    "name": "r",
-    "kind": "integer",
-    "default": 16,
-    "lower": 1,
-    "upper": 256,
-    "log": True,
-    "choices": None,
-}
+_NEAR = 3  # names that are proposed for one that is not known
+_PAST = past_runs_answer(97, tasks=24)
+_METHOD = method_answer(METHODS["lora"], _PAST)
+_OPTIMIZER = optimizer_answer(OPTIMIZERS["adamw"], _PAST)
+_SCHEDULE = schedule_answer(SCHEDULES["cosine"], _PAST)
 _MODEL: dict[str, Any] = {
     "id": "peftwise-tiny",
     "object": "model",
@@ -41,44 +47,66 @@ _MODEL: dict[str, Any] = {
 }
 
 
-def _list(entry: dict[str, Any], last_id: str) -> dict[int | str, dict[str, Any]]:
-    return example({"object": "list", "data": [entry], "has_more": False, "last_id": last_id})
+def _list(entry: Record | dict[str, Any], last_id: str) -> Answers:
+    shown = entry.model_dump(mode="json") if isinstance(entry, Record) else entry
+    return example({"object": "list", "data": [shown], "has_more": False, "last_id": last_id})
 
 
 @router.get(
     "/methods",
     summary="List the PEFT methods",
-    responses={
-        **PROBLEMS,
-        **_list({"name": "lora", "title": "LoRA", "parameters": [_PARAMETER]}, "lora"),
-    },
+    responses={**PROBLEMS, **_list(_METHOD, "lora")},
 )
-def list_methods() -> MethodList:
-    """Return every method with the values it leaves open."""
-    data = [method_answer(spec) for spec in METHODS.values()]
+def list_methods(store: KnowledgeStoreDep) -> MethodList:
+    """Return every method: its values, what must hold, what can load its result, what tried it."""
+    tell = _methods_tried(store.current)
+    data = [method_answer(spec, tell(spec.name)) for spec in METHODS.values()]
     return MethodList(data=data, last_id=data[-1].name)
+
+
+@router.get(
+    "/methods/{name}",
+    summary="Describe a PEFT method",
+    responses={**PROBLEMS, **example(_METHOD.model_dump(mode="json"))},
+)
+def read_method(name: str, store: KnowledgeStoreDep) -> MethodAnswer:
+    """Return all that is known of a method; an unknown name is told the near ones."""
+    if name not in METHODS:
+        near = get_close_matches(name, METHODS, n=_NEAR)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise NotFound(
+            f"No method has the name {name[:80]!r}.{hint} List them with GET /v1/methods.",
+            param="name",
+        )
+    return method_answer(METHODS[name], _methods_tried(store.current)(name))
 
 
 @router.get(
     "/optimizers",
     summary="List the optimizers",
-    responses={**PROBLEMS, **_list({"name": "adamw", "title": "AdamW"}, "adamw")},
+    responses={**PROBLEMS, **_list(_OPTIMIZER, "adamw")},
 )
-def list_optimizers() -> OptimizerList:
-    """Return every optimizer with the values it leaves open."""
-    data = [optimizer_answer(spec) for spec in OPTIMIZERS.values()]
+def list_optimizers(store: KnowledgeStoreDep) -> OptimizerList:
+    """Return every optimizer: its values, what it goes with, what tried it."""
+    tell = past_runs(store.current, lambda configuration: configuration.optimizer.name)
+    data = [optimizer_answer(spec, tell(spec.name)) for spec in OPTIMIZERS.values()]
     return OptimizerList(data=data, last_id=data[-1].name)
 
 
 @router.get(
     "/schedules",
     summary="List the learning rate schedules",
-    responses={**PROBLEMS, **_list({"name": "cosine", "title": "cosine"}, "cosine")},
+    responses={**PROBLEMS, **_list(_SCHEDULE, "cosine")},
 )
-def list_schedules() -> ScheduleList:
-    """Return every schedule with the values it leaves open."""
-    data = [schedule_answer(spec) for spec in SCHEDULES.values()]
+def list_schedules(store: KnowledgeStoreDep) -> ScheduleList:
+    """Return every schedule: its values and what tried it."""
+    tell = past_runs(store.current, lambda configuration: configuration.schedule.name)
+    data = [schedule_answer(spec, tell(spec.name)) for spec in SCHEDULES.values()]
     return ScheduleList(data=data, last_id=data[-1].name)
+
+
+def _methods_tried(known: Knowledge) -> PastRunsOf:
+    return past_runs(known, lambda configuration: configuration.method.name)
 
 
 @router.get(

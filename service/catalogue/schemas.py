@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from metadata.methods.spec import MethodSpec
-from metadata.optimizers.spec import OptimizerSpec, ScheduleSpec
-from metadata.parameters import Categorical, Integer, Parameter
-from metadata.records import Device, ModelProfile, Record, Scalar
-from service.catalogue.models import KnownModel
+from pydantic import Field
+
+from metadata.methods.spec import Serving
+from metadata.optimizers.spec import Kind
+from metadata.records import Device, ModelProfile, Quantization, Record, Scalar, TargetModules
 
 
 class ParameterAnswer(Record):
@@ -21,16 +21,42 @@ class ParameterAnswer(Record):
     choices: list[Scalar] | None = None
 
 
+class PastRunsAnswer(Record):
+    """How many past runs of the knowledge that answers tried an entry, on how many tasks."""
+
+    count: int
+    tasks: int
+    says: str
+
+
 class MethodAnswer(Record):
-    """A PEFT method."""
+    """A PEFT method: everything that its entry in the table says."""
 
     object: Literal["method"] = "method"
     name: str
     title: str
+    family: str
     parameters: list[ParameterAnswer]
+    conditions: list[str] = Field(description="what must hold of the values on a model")
     uses_target_modules: bool
+    trains_base: bool = Field(description="whether the model's own weights are trained")
+    starts_at_base: bool = Field(
+        description="whether the output before the first step is the frozen model's"
+    )
     merges: bool
+    no_merge: str | None = Field(description="why the result cannot become plain weights")
+    exports: list[Literal["lora"]] = Field(
+        description="forms of other libraries it can be saved in"
+    )
+    no_lora: str | None = Field(description="why the result cannot be saved as plain LoRA")
+    served_by: list[Serving] = Field(
+        description="what can load the result: PEFT, anything once merged, vLLM as an adapter"
+    )
+    quantizations: list[Quantization] = Field(description="quantised bases it can be put on")
+    rate_factor: float = Field(description="usual rate as a multiple of the width rule's for LoRA")
+    rate_source: str
     paper: str
+    past_runs: PastRunsAnswer
 
 
 class OptimizerAnswer(Record):
@@ -39,10 +65,18 @@ class OptimizerAnswer(Record):
     object: Literal["optimizer"] = "optimizer"
     name: str
     title: str
+    kind: Kind = Field(description="what it learns from")
     parameters: list[ParameterAnswer]
     has_learning_rate: bool
     state_bytes_per_weight: float
+    methods: list[str] | None = Field(description="the methods it goes with; null: all")
+    target_modules: list[TargetModules] | None = Field(description="the same; null: all")
+    schedules: list[str] | None = Field(description="the same; null: all")
+    needs_cuda: bool
+    rate_factor: float = Field(description="usual rate as a multiple of AdamW's")
+    rate_source: str
     paper: str
+    past_runs: PastRunsAnswer
 
 
 class ScheduleAnswer(Record):
@@ -52,6 +86,8 @@ class ScheduleAnswer(Record):
     name: str
     title: str
     parameters: list[ParameterAnswer]
+    paper: str
+    past_runs: PastRunsAnswer
 
 
 class ModelDetails(Record):
@@ -105,64 +141,3 @@ class ModelList(_Table):
     """All models, the server's own first."""
 
     data: list[ModelAnswer]
-
-
-def method_answer(spec: MethodSpec) -> MethodAnswer:
-    """Return a method as JSON tells it."""
-    return MethodAnswer(
-        name=spec.name,
-        title=spec.title,
-        parameters=_parameters(spec.parameters),
-        uses_target_modules=spec.uses_target_modules,
-        merges=spec.merges,
-        paper=spec.paper,
-    )
-
-
-def optimizer_answer(spec: OptimizerSpec) -> OptimizerAnswer:
-    """Return an optimizer as JSON tells it."""
-    return OptimizerAnswer(
-        name=spec.name,
-        title=spec.title,
-        parameters=_parameters(spec.parameters),
-        has_learning_rate=spec.has_learning_rate,
-        state_bytes_per_weight=spec.state_bytes,
-        paper=spec.paper,
-    )
-
-
-def schedule_answer(spec: ScheduleSpec) -> ScheduleAnswer:
-    """Return a schedule as JSON tells it."""
-    return ScheduleAnswer(name=spec.name, title=spec.title, parameters=_parameters(spec.parameters))
-
-
-def model_answer(model: KnownModel) -> ModelAnswer:
-    """Return a model as JSON tells it."""
-    owner, slash, _ = model.profile.id.partition("/")
-    return ModelAnswer(
-        id=model.profile.id,
-        owned_by=owner if slash else "peftwise",
-        peft=ModelDetails(profile=model.profile, is_listed=model.is_listed),
-    )
-
-
-def _parameters(parameters: tuple[Parameter, ...]) -> list[ParameterAnswer]:
-    return [_parameter(parameter) for parameter in parameters]
-
-
-def _parameter(parameter: Parameter) -> ParameterAnswer:
-    if isinstance(parameter, Categorical):
-        return ParameterAnswer(
-            name=parameter.name,
-            kind="choice",
-            default=parameter.default,
-            choices=list(parameter.choices),
-        )
-    return ParameterAnswer(
-        name=parameter.name,
-        kind="integer" if isinstance(parameter, Integer) else "number",
-        default=parameter.default,
-        lower=parameter.lower,
-        upper=parameter.upper,
-        log=parameter.log,
-    )
