@@ -44,6 +44,7 @@ class Family:
     learned_positions: bool = False
     more_positions: int = 0  # rows of the table of positions beyond the context
     transposed: bool = False  # GPT-2's Conv1D keeps its weight as (d_in, d_out)
+    packs: bool = True  # transformers keeps texts in one row apart by their positions
 
 
 _LLAMA = Family(
@@ -90,6 +91,7 @@ _OPT = Family(
     norm_floats=2,
     learned_positions=True,
     more_positions=2,
+    packs=False,  # its mask does not look at positions
 )
 _PHI3 = Family(
     modules=(
@@ -126,6 +128,11 @@ def is_known(model: ModelProfile) -> bool:
 def family_of(model: ModelProfile) -> Family:
     """Return the layout of a model's family, Llama's where it is unknown."""
     return FAMILIES.get(model.family, _LLAMA)
+
+
+def packs(family: str) -> bool:
+    """Say whether several texts can stand in one row of a family's models, none seeing another."""
+    return family in FAMILIES and FAMILIES[family].packs
 
 
 @lru_cache(maxsize=1024)

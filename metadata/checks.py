@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from metadata.architectures import targeted
+from metadata.architectures import packs, targeted
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.methods.spec import Fault, MethodSpec, Serving
@@ -39,10 +39,13 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
         "optimizer", optimizer.name, optimizer_spec.parameters, {**taken, **optimizer.values}
     )
     _check_values("schedule", schedule.name, schedule_spec.parameters, schedule.values)
-    if optimizer_spec.has_learning_rate:
-        _check_rate(configuration, model)
+    _check_rate(optimizer_spec, configuration, model)
+    if optimizer.weight_decay and "weight_decay" not in known:
+        rule = f"{optimizer_spec.title} has no weight decay"
+        raise _invalid("optimizer.weight_decay", rule, optimizer.weight_decay, "Set it to 0.")
     _check_quantization(method_spec, configuration.quantization)
     _check_match(optimizer_spec, configuration)
+    _check_packing(method_spec, configuration, model)
     if model is not None:
         _check_conditions(configuration, model)
 
@@ -125,8 +128,15 @@ def _check_value(param: str, parameter: Parameter, value: object) -> None:
         raise _invalid(param, rule, value, advice)
 
 
-def _check_rate(configuration: Configuration, model: ModelProfile | None) -> None:
+def _check_rate(
+    spec: OptimizerSpec, configuration: Configuration, model: ModelProfile | None
+) -> None:
     rate = configuration.optimizer.learning_rate
+    if not spec.has_learning_rate:
+        if rate is not None:
+            rule = f"{spec.title} finds its own learning rate"
+            raise _invalid("optimizer.learning_rate", rule, rate, "Leave it out.")
+        return
     if rate is not None and isfinite(rate) and rate > 0:
         return
     usual = (
@@ -159,12 +169,31 @@ def _check_quantization(spec: MethodSpec, quantization: Quantization) -> None:
 def _check_match(spec: OptimizerSpec, configuration: Configuration) -> None:
     """Refuse an optimizer with a method or with target modules that it is not made for."""
     method, target = configuration.method.name, configuration.target_modules
+    schedule = configuration.schedule.name
     if spec.methods and method not in spec.methods:
         rule = f"{spec.title} goes with {', '.join(spec.methods)}"
         raise _invalid("method.name", rule, method, "Choose one of them, or another optimizer.")
     if spec.target_modules and target not in spec.target_modules:
         rule = f"{spec.title} goes with target_modules {', '.join(spec.target_modules)}"
         raise _invalid("target_modules", rule, target, "Choose that, or another optimizer.")
+    if spec.schedules and schedule not in spec.schedules:
+        rule = f"{spec.title} goes with the schedule {', '.join(spec.schedules)}"
+        raise _invalid("schedule.name", rule, schedule, "Choose that, or another optimizer.")
+
+
+def _check_packing(
+    spec: MethodSpec, configuration: Configuration, model: ModelProfile | None
+) -> None:
+    """Refuse to pack where texts in one row would see each other, or get no start of their own."""
+    rule = ""
+    if not spec.packs:
+        rule = f"{spec.title} puts tokens before each text, so that each needs a row of its own"
+    elif configuration.attention == "flash_attention_2":
+        rule = "packed texts are kept apart by sdpa and eager attention, not flash_attention_2"
+    elif model is not None and not packs(model.family):
+        rule = f"packed texts are not known to be kept apart in models of the family {model.family}"
+    if configuration.packing and rule:
+        raise _invalid("packing", rule, configuration.packing, "Set packing to false.")
 
 
 def _check_conditions(configuration: Configuration, model: ModelProfile) -> None:

@@ -5,7 +5,7 @@ Axes: B examples of a micro-batch, L tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 import torch
@@ -20,16 +20,27 @@ LossOn = Literal["completion", "all"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """One example as token ids; `is_completion` marks the tokens that a reply is made of."""
+    """One example as token ids; `is_completion` marks the tokens that a reply is made of.
+
+    A row of several examples has their lengths as `parts`.
+    """
 
     ids: tuple[int, ...]
     is_completion: tuple[bool, ...]
+    parts: tuple[int, ...] = ()
+
+    @property
+    def positions(self) -> list[int]:
+        """Return the place of each token in its example."""
+        return list(chain.from_iterable(map(range, self.parts or (len(self.ids),))))
 
     def labels(self, loss_on: LossOn) -> list[int]:
-        """Return the ids to predict; the first token has nothing before it to predict it from."""
+        """Return the ids to predict; a first token has nothing before it to predict it from."""
         marks = self.is_completion if loss_on == "completion" else (True,) * len(self.ids)
-        labels = [one if marked else IGNORED for one, marked in zip(self.ids, marks, strict=True)]
-        return [IGNORED, *labels[1:]]
+        return [
+            one if marked and position else IGNORED
+            for one, marked, position in zip(self.ids, marks, self.positions, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -43,13 +54,18 @@ class EncodedSplits:
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded tensors of shape (B, L), and how much is in them."""
+    """Right-padded tensors of shape (B, L), and how much is in them.
+
+    Where rows have several examples there are positions, which start anew with each example and
+    with the padding.
+    """
 
     input_ids_BL: torch.Tensor
     attention_mask_BL: torch.Tensor
     labels_BL: torch.Tensor
     targets: int
     tokens: int
+    positions_BL: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,7 @@ def collate(
     """Return examples side by side, padded on the right to the longest."""
     length = max(len(example.ids) for example in examples)
     labels_BL = [_pad(example.labels(loss_on), length, IGNORED) for example in examples]
+    is_packed = any(len(example.parts) > 1 for example in examples)
     return Batch(
         input_ids_BL=torch.tensor(
             [_pad(example.ids, length, padding_id) for example in examples], device=device
@@ -123,7 +140,13 @@ def collate(
         labels_BL=torch.tensor(labels_BL, device=device),
         targets=sum(label != IGNORED for row in labels_BL for label in row),
         tokens=sum(len(example.ids) for example in examples),
+        positions_BL=_positions(examples, length, device) if is_packed else None,
     )
+
+
+def _positions(examples: Sequence[Tokens], length: int, device: torch.device) -> torch.Tensor:
+    rows = [[*one.positions, *range(length - len(one.ids))] for one in examples]
+    return torch.tensor(rows, device=device)
 
 
 def padding_id(tokenizer: Any) -> int:

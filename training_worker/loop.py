@@ -18,6 +18,7 @@ from training_worker.ledger import Ledger
 from training_worker.meter import TensorMeter
 from training_worker.optimizer import build_optimizer, build_schedule
 from training_worker.optimizers.averaging import to_be_kept
+from training_worker.packing import pack
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, StepTaken
 from training_worker.scoring import target_logits
@@ -69,14 +70,21 @@ class Learner:
 def plan_steps(
     examples: Sequence[Tokens], configuration: Configuration, *, micro_batch_size: int
 ) -> list[MicroBatches]:
-    """Return the micro-batches of every optimizer step, alike lengths together."""
+    """Return the micro-batches of every optimizer step, alike lengths together.
+
+    A micro-batch counts rows: examples, or where the configuration packs, rows of several.
+    """
     steps = batches_of_steps(
         examples=len(examples),
         batch_size=configuration.batch_size,
         epochs=configuration.epochs,
         seed=configuration.seed,
     )
-    return [_split([examples[number] for number in step], micro_batch_size) for step in steps]
+    of_steps = [[examples[number] for number in step] for step in steps]
+    if configuration.packing:
+        length = configuration.max_length_tokens
+        of_steps = [pack(step, length=length) for step in of_steps]
+    return [_split(rows, micro_batch_size) for rows in of_steps]
 
 
 def fit_memory(

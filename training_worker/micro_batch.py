@@ -27,6 +27,8 @@ def first_micro_batch(
         return min(batch, CPU_MICRO_BATCH)
     limit = request.limits.memory_bytes or int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])
     longest = max(len(example.ids) for example in examples)
+    if request.configuration.packing:
+        longest = max(longest, request.configuration.max_length_tokens)
     return largest_that_fits(request, profile, longest_tokens=longest, memory_bytes=limit)
 
 

@@ -9,7 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils.logging import disable_progress_bar
 
+from metadata.architectures import packs
 from metadata.errors import InvalidConfiguration, InvalidRequest, UnknownModel
+from metadata.optimizers import OPTIMIZERS
 from metadata.records import Configuration
 
 BASE_MODELS = Path(__file__).parent / "base_models"
@@ -91,6 +93,7 @@ def load_base(model_id: str, configuration: Configuration, device: torch.device)
             param="base_model",
         ) from error
     _check_tokenizer(tokenizer, name)
+    _check_packing(model, configuration)
     model.requires_grad_(False)
     model.name_or_path = model.config._name_or_path = name  # a saved adapter names no folder
     return Base(model if hasattr(model, "hf_quantizer") else model.to(device), tokenizer, name)
@@ -110,11 +113,7 @@ def prepare(model: Any, configuration: Configuration) -> None:
 def _check_machine(configuration: Configuration, device: torch.device) -> None:
     """Refuse what would fail later, with the reason."""
     has_cuda = device.type == "cuda"
-    if configuration.packing:
-        raise InvalidConfiguration(
-            "packing must be false: this worker pads and does not pack. Set packing to false.",
-            param="packing",
-        )
+    _check_optimizer(configuration, has_cuda=has_cuda)
     if configuration.quantization != "none" and not (has_cuda and find_spec("bitsandbytes")):
         raise InvalidConfiguration(
             f"quantization {configuration.quantization} needs a CUDA GPU and bitsandbytes, which "
@@ -128,6 +127,26 @@ def _check_machine(configuration: Configuration, device: torch.device) -> None:
             "attention flash_attention_2 needs a CUDA GPU and flash-attn, which this machine "
             "lacks. Set attention to sdpa.",
             param="attention",
+        )
+
+
+def _check_optimizer(configuration: Configuration, *, has_cuda: bool) -> None:
+    spec = OPTIMIZERS[configuration.optimizer.name]
+    if spec.needs_cuda and not (has_cuda and find_spec(spec.target.partition(".")[0])):
+        raise InvalidConfiguration(
+            f"optimizer {spec.name} needs a CUDA GPU and {spec.target.partition('.')[0]}, which "
+            "this machine lacks. Choose another optimizer, such as adamw.",
+            param="optimizer.name",
+        )
+
+
+def _check_packing(model: Any, configuration: Configuration) -> None:
+    family = model.config.model_type
+    if configuration.packing and not packs(family):
+        raise InvalidConfiguration(
+            "packing must be false where texts in one row are not known to be kept apart; got a "
+            f"model of the family {family}. Set packing to false.",
+            param="packing",
         )
 
 

@@ -137,12 +137,21 @@ def score(
 
 def target_logits(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return logits in fp32 and ids of all target tokens, and the mask of shape (B, L - 1)."""
-    output = model(
-        input_ids=batch.input_ids_BL, attention_mask=batch.attention_mask_BL, use_cache=False
-    )
+    output = model(input_ids=batch.input_ids_BL, use_cache=False, **_who_sees_whom(batch))
     labels_BL = batch.labels_BL[:, 1:]
     is_target_BL = labels_BL != IGNORED
     return output.logits[:, :-1][is_target_BL].float(), labels_BL[is_target_BL], is_target_BL
+
+
+def _who_sees_whom(batch: Batch) -> dict[str, torch.Tensor]:
+    """Return the mask, or the positions of packed rows.
+
+    Where it is given no mask, transformers lets a token see those of its own run of positions
+    alone; held for each family by `tests/training_worker/test_packing.py`.
+    """
+    if batch.positions_BL is not None:
+        return {"position_ids": batch.positions_BL}
+    return {"attention_mask": batch.attention_mask_BL}
 
 
 def choose_rankings(

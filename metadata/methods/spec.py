@@ -66,6 +66,7 @@ class MethodSpec:
         rate_factor: Multiple of the width rule's LoRA rate at which the method usually works.
         rate_source: Where that multiple comes from.
         conditions: What must hold of the values on a model.
+        packs: Whether several texts can stand in one row; not where tokens are put before a text.
         starts_at_base: Whether the output before the first step is the frozen model's.
         undecayed: Parts of the names of weights that rest elsewhere than at 0, so that weight
             decay would harm them.
@@ -95,6 +96,7 @@ class MethodSpec:
     rate_source: str
     uses_target_modules: bool = True
     conditions: tuple[Condition, ...] = ()
+    packs: bool = True
     starts_at_base: bool = True
     undecayed: tuple[str, ...] = ()
     no_merge: str = ""
