@@ -114,14 +114,15 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
     passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
     layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
     pair_bytes = _pair_bytes(configuration, model, width)
-    step_bytes = FP32_BYTES * spec.step_floats(configuration.method.values, targets, model)
+    step_width = width if spec.in_model_precision else FP32_BYTES
+    step_bytes = step_width * spec.step_floats(configuration.method.values, targets, model)
     logits = model.vocabulary * LOGITS_COPIES * width
     return StepCosts(
         weights_bytes=_weights_bytes(configuration, model)
         + FP32_BYTES * _numbers_beside(configuration, model, targets),
         trainable=trainable,
         gradient_bytes=trainable * trained_width,
-        state_bytes=trainable * state_bytes,
+        state_bytes=trainable * (state_bytes + FP32_BYTES * spec.state_copies),
         update_bytes=UPDATE_PASSES * trainable * trained_width,
         **_held(configuration, model, layer_bytes, pair_bytes, step_bytes / model.layers),
         logits_per_token=logits,
@@ -257,7 +258,8 @@ def _method_bytes(configuration: Configuration, model: ModelProfile, width: int)
         else linears(model)
     )
     floats = sum(spec.activation_floats(values, linear) for linear in targets)
-    if spec.trains_base or width == FP32_BYTES:  # no copy in another precision
+    own = spec.trains_base or spec.in_model_precision
+    if own or width == FP32_BYTES:  # no copy in another precision
         shares = SHARES_INPUT | ({"up"} if any(t.role == "gate" for t in targets) else set())
         floats -= sum(spec.shared_floats(values, one) for one in targets if one.role in shares)
-    return floats * (width if spec.trains_base else FP32_BYTES)
+    return floats * (width if own else FP32_BYTES)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 from pydantic import ValidationError
 
 from metadata.checks import check
@@ -91,12 +92,13 @@ def _read(path: Path) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _allowed() -> Mapping[str, tuple[Any, frozenset[str]]]:
     """Return by PEFT's name of a method its config class and the fields a file may set."""
+    kinds = {target: kind.value for kind, target in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     found: dict[str, tuple[Any, frozenset[str]]] = {}
     for spec in METHODS.values():
         target = resolve(spec.target)
         if not isinstance(target, type):
             continue
-        kind = str(target().peft_type.value)
+        kind = kinds[target]
         values = {parameter.name for parameter in spec.parameters}
         named = values | set(spec.fixed) | set(spec.given) | set(USUAL) | SHARED
         earlier = found[kind][1] if kind in found else frozenset()

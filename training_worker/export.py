@@ -9,7 +9,6 @@ from typing import Any
 
 import peft
 import torch
-from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 
@@ -18,9 +17,8 @@ from metadata.errors import InvalidConfiguration
 from metadata.methods.spec import Serving
 from metadata.records import Configuration
 from training_worker.adapter_files import WEIGHTS_FILE
-
-Factors = tuple[torch.Tensor, torch.Tensor, float]
-ADAPTER = "default"
+from training_worker.adaptive_rank import settle
+from training_worker.lora_forms import ADAPTER, READERS, Factors
 
 
 def save(
@@ -46,6 +44,7 @@ def save(
     elif serve_with == "vllm" or needs_lora_form(model):
         save_lora(model, folder)
     else:
+        settle(model)
         # embeddings are never trained whole here, and looking them up would ask the network
         model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
 
@@ -120,13 +119,6 @@ def factors_of(module: BaseTunerLayer) -> tuple[torch.Tensor, torch.Tensor]:
         read = next(read for kind, read in READERS.items() if isinstance(module, kind))
         a, b, scaling = read(module)
     return a.detach().float(), b.detach().float() * scaling
-
-
-def _lora_factors(module: Any) -> Factors:
-    return module.lora_A[ADAPTER].weight, module.lora_B[ADAPTER].weight, module.scaling[ADAPTER]
-
-
-READERS: Mapping[type, Callable[[Any], Factors]] = {LoraLayer: _lora_factors}
 
 
 def _less(

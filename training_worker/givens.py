@@ -26,8 +26,11 @@ GIVENS: Mapping[str, Callable[[Scene], Any]] = {
     "corda": lambda scene: CordaConfig(),
     "endings": lambda scene: list(scene.targets.endings),
     "feedforward": lambda scene: list(scene.targets.feedforward),
+    "first_steps": lambda scene: scene.setting.steps // 10,
     "is_transposed": lambda scene: scene.targets.transposed,
+    "last_steps": lambda scene: max(0, min(3 * scene.setting.steps // 10, scene.setting.steps - 2)),
     "lora_ga": lambda scene: LoraGAConfig(),
+    "steps": lambda scene: max(2, scene.setting.steps),  # AdaLoRA looks at two before it gives
 }
 
 # Given to every method whose config has an argument of the name.

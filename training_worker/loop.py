@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from metadata.messages import Limits
 from metadata.records import Clipping, Configuration
+from training_worker.adaptive_rank import allocate
 from training_worker.checkpoints import Checkpoints, copy_of, put_back
 from training_worker.clipping import clip
 from training_worker.data import Batch, LossOn, Tokens, batches_of_steps, collate
@@ -62,9 +63,7 @@ class Learner:
 
     def allocate(self, step: int) -> None:
         """Let a method that moves its budget among the layers do so, before gradients go."""
-        update = getattr(getattr(self.model, "base_model", None), "update_and_allocate", None)
-        if update is not None:
-            update(step)
+        allocate(self.model, step)
 
 
 def plan_steps(

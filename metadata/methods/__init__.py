@@ -2,10 +2,30 @@
 
 from collections.abc import Mapping
 
-from metadata.methods import low_rank, scaling, selective, starts
+from metadata.methods import (
+    adaptive_rank,
+    blocks,
+    low_rank,
+    products,
+    scaling,
+    selective,
+    shared,
+    starts,
+    variants,
+)
 from metadata.methods.spec import MethodSpec
 
-FAMILIES = (low_rank, starts, scaling, selective)
+FAMILIES = (
+    low_rank,
+    starts,
+    adaptive_rank,
+    variants,
+    shared,
+    products,
+    blocks,
+    scaling,
+    selective,
+)
 METHODS: Mapping[str, MethodSpec] = {
     spec.name: spec for family in FAMILIES for spec in family.ENTRIES
 }

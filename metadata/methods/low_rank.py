@@ -22,15 +22,26 @@ def count_dora(values: Values, targets: tuple[Linear, ...], model: ModelProfile)
     return count_lora(values, targets, model) + model.layers * sum(t.d_out for t in targets)
 
 
+def kept_input(values: Values, linear: Linear, dropout: str = "") -> float:
+    """Return the input that is kept in fp32, and what dropout let through where there is any."""
+    drops = dropout and number(values, dropout) > 0
+    return linear.d_in * (2 if drops else 1)
+
+
+def shared_input(values: Values, linear: Linear, dropout: str = "") -> float:
+    """Return the input as it is, unless dropout makes a copy of it."""
+    drops = dropout and number(values, dropout) > 0
+    return 0.0 if drops else linear.d_in
+
+
 def keep_lora(values: Values, linear: Linear) -> float:
     """Keep the input in fp32 (PEFT casts it for its fp32 weights) and A's output."""
-    dropped = linear.d_in if number(values, "lora_dropout") > 0 else 0
-    return linear.d_in + dropped + number(values, "r")
+    return kept_input(values, linear, "lora_dropout") + number(values, "r")
 
 
 def share_input(values: Values, linear: Linear) -> float:
     """Share the input unless dropout makes a copy of it."""
-    return 0.0 if number(values, "lora_dropout") > 0 else linear.d_in
+    return shared_input(values, linear, "lora_dropout")
 
 
 def keep_dora(values: Values, linear: Linear) -> float:

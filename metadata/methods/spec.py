@@ -60,8 +60,11 @@ class MethodSpec:
             linears of one input share it where the adapter computes in the model's precision.
         step_floats: (values, targeted linears, model) -> floats that all layers keep for the
             backward pass whatever the batch: weights built anew in each pass.
+        state_copies: fp32 copies of the trained weights that the method holds beside the
+            optimizer's.
         operations: Operations a step adds per targeted linear, forward and backward, views too.
         weight_passes: Times a pass reads or writes all targeted weights in fp32 to rebuild them.
+        in_model_precision: Whether the adapter computes in the model's precision, not in fp32.
         trains_base: Whether weights of the model itself are trained, in the model's precision.
         rate_factor: Multiple of the width rule's LoRA rate at which the method usually works.
         rate_source: Where that multiple comes from.
@@ -89,8 +92,10 @@ class MethodSpec:
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
     step_floats: Count = count_nothing
+    state_copies: float = 0.0
     operations: int = 0
     weight_passes: float = 0.0
+    in_model_precision: bool = False
     trains_base: bool = False
     rate_factor: float
     rate_source: str

@@ -6,24 +6,30 @@ A line says what was forecast and what was measured, so that an entry's numbers 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from metadata.architectures import targeted
+from metadata.checks import check
+from metadata.errors import InvalidConfiguration
 from metadata.features.model import profile_model
 from metadata.methods import METHODS
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import defaults
 from metadata.records import Configuration, ModelProfile, Precision
+from metadata.space import sample
 from metadata.step_costs import FIXED_OPERATIONS, FP32_BYTES, step_costs
 from training_worker.adapter import add_adapter, without_known_warnings
+from training_worker.adaptive_rank import allocate
 from training_worker.data import Batch
+from training_worker.entries import resolve
 from training_worker.setting import Setting
 
 EXAMPLES, SHORT, LONG = 2, 32, 96
@@ -79,14 +85,28 @@ def profile(layers: int) -> ModelProfile:
     return profile_model(config(layers).to_dict(), id="small-llama")
 
 
-def asked(spec: MethodSpec, precision: Precision) -> Configuration:
-    return Configuration.model_validate(
+@cache
+def asked_of(name: str, precision: Precision) -> Configuration:
+    """Return the method at its defaults, or where these are too much here, as first sampled."""
+    spec = METHODS[name]
+    usual = Configuration.model_validate(
         {
             "method": {"name": spec.name, **defaults(spec.parameters)},
             "optimizer": {"name": "adamw", "learning_rate": 1e-3},
             "precision": precision,
         }
     )
+    try:
+        check(usual, profile(2))
+    except InvalidConfiguration:
+        rng = np.random.default_rng(0)
+        drawn = sample(profile(2), count=20, rng=rng, methods=[spec.name], optimizers=["adamw"])
+        return usual.model_copy(update={"method": drawn[0].method})
+    return usual
+
+
+def asked(spec: MethodSpec, precision: Precision) -> Configuration:
+    return asked_of(spec.name, precision)
 
 
 def batch(length: int) -> Batch:
@@ -143,9 +163,13 @@ def kept_bytes(model: Any, length: int) -> int:
     return sum(size for start, size in sizes.items() if start not in own)
 
 
-def operations(model: Any) -> int:
+def operations(model: Any, spec: MethodSpec) -> int:
+    """Return what a pass dispatches, with what the method does beside it once a step."""
     with Counter() as counter:
         loss(model, SHORT).backward()
+        if spec.penalty:
+            resolve(spec.penalty)(model).backward()
+        allocate(model, step=1)
     return counter.count
 
 
@@ -157,7 +181,7 @@ def measure(name: str, precision: Precision) -> Measured:
     return Measured(
         per_token=per_token,
         per_step=short - per_token * SHORT * EXAMPLES,
-        operations=operations(two) - operations(one),
+        operations=operations(two, METHODS[name]) - operations(one, METHODS[name]),
     )
 
 
