@@ -107,6 +107,7 @@ def plan(configuration: Configuration, task: Task, *, memory_bytes: int | None =
     limit = memory_bytes or usable_bytes(device)
     costs = step_costs(configuration, task.model)
     share, targets = ceil(batch / device.count), target_share(configuration, task)
+    share = rows(configuration, task, share)
     longest = longest_tokens(configuration, task)
     most = share if device.kind == "cuda" else min(share, CPU_MICRO_BATCH)
     size, needed = _largest(costs, most, longest, limit, target_share=targets)
@@ -119,7 +120,7 @@ def plan(configuration: Configuration, task: Task, *, memory_bytes: int | None =
         accumulation_steps=accumulation,
         steps=steps,
         length_tokens=longest,
-        tokens=steps * batch * padded_tokens(configuration, task, 1),
+        tokens=steps * batch * _mean_tokens(configuration, task),
         weights_bytes=needed.weights_bytes,
         peak_bytes=needed.peak_bytes,
         train_seconds=steps * (seconds + update_seconds(costs, device)),
@@ -134,7 +135,10 @@ def usable_bytes(device: Device) -> int:
 
 
 def longest_tokens(configuration: Configuration, task: Task) -> int:
-    """Return the length of the longest batch: the longest example's, cut as it will be."""
+    """Return the length of the longest batch: the longest example's or a packed row's, cut."""
+    if configuration.packing:
+        batch = configuration.batch_size * _mean_tokens(configuration, task)
+        return max(2, min(batch, configuration.max_length_tokens))
     prompt, completion = task.dataset.prompt_bytes, task.dataset.completion_bytes
     return _cut((prompt.max + completion.max) / task.model.bytes_per_token, configuration, task)
 
@@ -142,13 +146,31 @@ def longest_tokens(configuration: Configuration, task: Task) -> int:
 def padded_tokens(configuration: Configuration, task: Task, size: int) -> int:
     """Return the usual length of a micro-batch, each example padded to the longest of it.
 
-    The longest of `size` draws lies near the quantile size / (size + 1).
+    The longest of `size` draws lies near the quantile size / (size + 1). Packed rows share the
+    tokens of a batch.
     """
+    if configuration.packing:
+        batch = configuration.batch_size
+        return ceil(batch * _mean_tokens(configuration, task) / rows(configuration, task, batch))
     parts = (task.dataset.prompt_bytes, task.dataset.completion_bytes)
     mean_bytes = sum(lengths.mean for lengths in parts)
     long_bytes = sum(_quantile(lengths, size / (size + 1)) for lengths in parts)
     tokens = max(mean_bytes, long_bytes if size > 1 else 0) / task.model.bytes_per_token
     return _cut(tokens, configuration, task)
+
+
+def rows(configuration: Configuration, task: Task, examples: int) -> int:
+    """Return how many rows so many examples take: one each, or packed, as few as hold them."""
+    if not configuration.packing:
+        return examples
+    tokens = examples * _mean_tokens(configuration, task)
+    return max(1, ceil(tokens / configuration.max_length_tokens))
+
+
+def _mean_tokens(configuration: Configuration, task: Task) -> int:
+    parts = (task.dataset.prompt_bytes, task.dataset.completion_bytes)
+    mean_bytes = sum(lengths.mean for lengths in parts)
+    return _cut(mean_bytes / task.model.bytes_per_token, configuration, task)
 
 
 def _cut(tokens: float, configuration: Configuration, task: Task) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 
 from metadata.architectures import targeted
 from metadata.knowledge import Knowledge
+from metadata.optimizers import OPTIMIZERS
 from metadata.priors import carry_over
-from metadata.records import Choice, Configuration, ModelProfile, Task
+from metadata.records import Choice, Configuration, Device, ModelProfile, Task
 from metadata.space import (
     default_configuration,
     exists,
@@ -159,8 +160,12 @@ def _pool(
 def _suited(candidates: Iterable[Candidate], task: Task) -> Iterator[Candidate]:
     for candidate in candidates:
         configuration = _suit(candidate.configuration, task)
-        if exists(configuration, task.model):
+        if exists(configuration, task.model) and _runs_on(configuration, task.device):
             yield Candidate(configuration=configuration, source=candidate.source)
+
+
+def _runs_on(configuration: Configuration, device: Device) -> bool:
+    return device.kind == "cuda" or not OPTIMIZERS[configuration.optimizer.name].needs_cuda
 
 
 def _suit(configuration: Configuration, task: Task) -> Configuration:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metadata.architectures import linears
 from metadata.examples import Example
 from metadata.features.dataset import profile_dataset
 from metadata.features.device import find_device
@@ -249,3 +250,51 @@ def test_a_plan_takes_less_than_a_tenth_of_a_millisecond() -> None:
         return (time.process_time() - started) / len(drawn)
 
     assert min(seconds() for _ in range(5)) < 2e-4  # 7e-5 on an idle core
+
+
+def test_packing_takes_fewer_rows_and_wastes_no_time_on_padding() -> None:
+    asked = {"batch_size": 32, "max_length_tokens": 1024}
+    examples = [Example(None, f"question {n} " * (1 + n % 40), "answer") for n in range(1000)]
+    mixed = Task(
+        model=LLAMA_3B, dataset=profile_dataset(examples, name="of all lengths"), device=L40S
+    )
+    padded, packed = (
+        plan(configuration(packing=packing, **asked), mixed) for packing in (False, True)
+    )
+
+    assert packed.tokens == padded.tokens
+    assert packed.steps == padded.steps
+    assert packed.micro_batch_size * packed.accumulation_steps < 32 / 4
+    assert packed.length_tokens == 1024
+    assert packed.train_seconds < padded.train_seconds
+
+
+def test_a_packed_row_is_no_longer_than_its_batch() -> None:
+    packed = plan(configuration(packing=True, batch_size=2, max_length_tokens=4096), task(words=20))
+
+    assert packed.micro_batch_size == 1
+    assert packed.length_tokens < 4096
+
+
+def test_lora_fa_keeps_gradients_and_state_of_b_alone() -> None:
+    model = LLAMA_3B
+    lora, frozen_a = (
+        step_costs(configuration(optimizer={"name": name, "learning_rate": 1e-4}), model)
+        for name in ("adamw", "lora_fa")
+    )
+    b_weights = 16 * sum(linear.d_out for linear in linears(model)) * model.layers
+
+    assert frozen_a.trainable == b_weights < lora.trainable
+    assert frozen_a.state_bytes == 8 * b_weights
+    assert frozen_a.weights_bytes == lora.weights_bytes
+
+
+def test_adafactor_needs_next_to_no_state() -> None:
+    whole, factored = (
+        step_costs(
+            configuration("full", optimizer={"name": name, "learning_rate": 1e-4}), LLAMA_3B
+        ).state_bytes
+        for name in ("adamw", "adafactor")
+    )
+
+    assert 0 < factored < whole / 1000

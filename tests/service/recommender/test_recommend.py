@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from metadata.errors import (
 from metadata.features.model import find_model
 from metadata.knowledge import Knowledge
 from metadata.priors import rate_ratio
+from metadata.records import OptimizerChoice
 from metadata.space import suited
 from service.recommender.answer import answer
 from service.recommender.candidates import propose
@@ -109,6 +111,24 @@ def test_candidates_take_length_and_precision_from_data_and_device(
         assert {one.precision for one in configurations} == {precision}
         (length,) = {one.max_length_tokens for one in configurations}
         assert 320 / 4.5 < length < 320  # the longest 1 % take 320 bytes and more
+
+
+def test_an_optimizer_of_nvidia_gpus_is_proposed_for_them_alone(
+    knowledge: Knowledge, request_json: dict[str, Any]
+) -> None:
+    first = knowledge.portfolio[0]
+    optimizer = OptimizerChoice(name="adamw_8bit", learning_rate=2e-4)
+    winner = first.configuration.model_copy(update={"optimizer": optimizer})
+    known = replace(knowledge, portfolio=(replace(first, configuration=winner),))
+
+    def optimizers_on(device: str) -> set[str]:
+        asked = {**request_json, "hardware": {"device": device}}
+        question = build_question(RecommendationRequest.model_validate(asked))
+        candidates = propose(question, known, rng=np.random.default_rng(0)).candidates
+        return {one.configuration.optimizer.name for one in candidates}
+
+    assert "adamw_8bit" in optimizers_on("NVIDIA L40S")
+    assert "adamw_8bit" not in optimizers_on("cpu")
 
 
 def test_only_methods_asked_for_are_recommended(ask: Ask) -> None:
