@@ -4,12 +4,9 @@ Answers go to stdout, progress to stderr. Exit 0: done; 1: failed; 2: used wrong
 talks to the HTTP routes: of PEFTWISE_URL, of a server on the data folder, or inside this process.
 """
 
-import contextlib
 import json
-import os
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -22,10 +19,12 @@ from rich.text import Text
 from metadata.errors import InvalidRequest, PeftwiseError
 from metadata.examples import read_examples
 from metadata.features.dataset import profile_dataset
+from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile
-from service import serving, terminal, watching, wording
+from service import entries_view, serving, terminal, watching, wording
 from service.app import create_app
-from service.client import Client, connect, inside, read_run
+from service.client import Client, read_run
+from service.reaching import client_of, running_service, settings_of
 from service.recommender.schemas import (
     BaseModelChoice,
     Budget,
@@ -61,6 +60,10 @@ DataFile = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="Id of the base model, such as Qwen/Qwen2.5-0.5B.")]
 Limit = Annotated[int, typer.Option(help="How many at most.")]
+ServeWith = Annotated[
+    Serving | None,
+    typer.Option(help="What must load the result: PEFT, anything once merged, vLLM."),
+]
 
 
 def main() -> None:
@@ -84,7 +87,7 @@ def serve(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Serve pages and HTTP interface until Ctrl-C."""
-    settings = _settings(host=host, port=port, data_dir=data_dir, database_url=database_url)
+    settings = settings_of(host=host, port=port, data_dir=data_dir, database_url=database_url)
     serving.serve(settings, create_app, on_start=_say_where)
 
 
@@ -112,6 +115,7 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="NAME", help="Consider this method only; may be repeated."),
     ] = None,
+    serve_with: ServeWith = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -127,9 +131,10 @@ def recommend(
         budget=Budget(train_minutes=train_minutes, memory_gib=memory_gib, usd=usd),
         objective=objective,
         methods=method or None,
+        serve_with=serve_with,
         count=count,
     )
-    found = _client(_settings(data_dir=data_dir)).recommend(request)
+    found = client_of(settings_of(data_dir=data_dir)).recommend(request)
     console = terminal.make_console()
     view = terminal.answer_view(found, width=console.width)
     _answer(found.model_dump(mode="json"), view, as_json=as_json)
@@ -152,6 +157,7 @@ def submit(
         str | None, typer.Option(metavar="ID", help="Take it from this recommendation.")
     ] = None,
     rank: Annotated[int, typer.Option(help="Which of its ranks.")] = 1,
+    serve_with: ServeWith = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = True,
     as_json: AsJson = False,
@@ -166,10 +172,12 @@ def submit(
         order["peft"] = {"configuration": chosen.model_dump(mode="json")}
     if recommendation is not None:
         order["peft"] = {"recommendation_id": recommendation, "rank": rank}
+    if serve_with is not None:
+        order["peft"] = {**order.get("peft", {}), "serve_with": serve_with}
     if seed is not None:
         order["seed"] = seed
     _profile(file)  # a bad line is told before anything is started
-    with _running_service(_settings(data_dir=data_dir), wait=wait) as client:
+    with running_service(settings_of(data_dir=data_dir), wait=wait) as client:
         order["training_file"] = client.upload(file)["id"]
         _finish(client, client.submit(order), wait=wait, as_json=as_json)
 
@@ -181,7 +189,7 @@ def jobs(
     """List jobs, newest first."""
     if context.invoked_subcommand is not None:
         return
-    found = _client(_settings(data_dir=data_dir)).jobs(limit=limit)
+    found = client_of(settings_of(data_dir=data_dir)).jobs(limit=limit)
     columns = ("Job", "Model", "Method", "State", "Progress")
     view = terminal.rows_view(columns, [_job_row(job) for job in found["data"]])
     _answer(found, view if found["data"] else Text("No jobs yet."), as_json=as_json)
@@ -190,7 +198,7 @@ def jobs(
 @jobs_app.command("show")
 def show_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show one job and what happened to it."""
-    client = _client(_settings(data_dir=data_dir))
+    client = client_of(settings_of(data_dir=data_dir))
     job = client.job(job_id)
     events = client.events(job_id)["data"]
     pairs = _job_pairs(job) | {
@@ -202,7 +210,7 @@ def show_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> 
 @jobs_app.command("cancel")
 def cancel_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """End a job for good."""
-    job = _client(_settings(data_dir=data_dir)).cancel(job_id)
+    job = client_of(settings_of(data_dir=data_dir)).cancel(job_id)
     _answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
 
 
@@ -217,7 +225,7 @@ def list_runs(
     data_dir: DataDir = None,
 ) -> None:
     """List past runs, newest first."""
-    client = _client(_settings(data_dir=data_dir))
+    client = client_of(settings_of(data_dir=data_dir))
     filters = {"state": state, "method": method, "dataset": dataset, "model": model}
     found = client.runs(limit=limit, **filters)
     runs = [read_run(run) for run in found["data"]]
@@ -228,65 +236,41 @@ def list_runs(
 @runs_app.command("show")
 def show_run(run_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show one run."""
-    found = _client(_settings(data_dir=data_dir)).run(run_id)
+    found = client_of(settings_of(data_dir=data_dir)).run(run_id)
     _answer(found, terminal.run_view(read_run(found)), as_json=as_json)
 
 
 @app.command()
-def methods(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List the PEFT methods that can be chosen."""
-    found = _client(_settings(data_dir=data_dir)).methods()
-    rows = [(one["name"], one["title"], one.get("paper") or "") for one in found["data"]]
-    _answer(found, terminal.rows_view(("Name", "Method", "Paper"), rows), as_json=as_json)
-
-
-def _settings(**given: Any) -> Settings:
-    """Return the settings of the environment, with what was given on the command line."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if "data_dir" not in chosen and not os.environ.get("PEFTWISE_DATA_DIR"):
-        chosen["data_dir"] = _usual_data_dir()
-    return Settings(**chosen)
-
-
-def _usual_data_dir() -> Path:
-    shared = os.environ.get("XDG_DATA_HOME")
-    return (Path(shared) if shared else Path.home() / ".local" / "share") / "peftwise"
-
-
-def _client(settings: Settings) -> Client:
-    """Return the service to ask: one that is named, one that runs here, or none at all."""
-    url = _url(settings)
-    return _inside(settings) if url is None else connect(url, api_key=_key(settings))
-
-
-def _inside(settings: Settings) -> Client:
-    idle = settings.model_copy(update={"executor": "none"})
-    return inside(create_app(idle), api_key=_key(settings))
-
-
-@contextlib.contextmanager
-def _running_service(settings: Settings, *, wait: bool) -> Iterator[Client]:
-    """Yield a service that trains; where none runs, one lives as long as the block."""
-    url = _url(settings)
-    if url is not None:
-        yield connect(url, api_key=_key(settings))
+def methods(
+    name: Annotated[str | None, typer.Argument(help="All of one method.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List the PEFT methods that can be chosen; with a NAME, show all of one."""
+    client = client_of(settings_of(data_dir=data_dir))
+    if name is not None:
+        one = client.method(name)
+        _answer(one.model_dump(mode="json"), entries_view.method_view(one), as_json=as_json)
         return
-    if not wait:
-        raise PeftwiseError(
-            "--no-wait needs a running server, and none runs on this data folder. "
-            "Start one with `peftwise serve`."
-        )
-    with serving.lend_server(settings) as lent:
-        yield connect(lent, api_key=_key(settings))
+    found = client.methods()
+    view = entries_view.methods_view(found.data, width=terminal.make_console().width)
+    _answer(found.model_dump(mode="json"), view, as_json=as_json)
 
 
-def _url(settings: Settings) -> str | None:
-    named = os.environ.get("PEFTWISE_URL")
-    return named or serving.find_server(settings.data_dir, api_key=_key(settings))
+@app.command()
+def optimizers(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the optimizers that can be chosen."""
+    found = client_of(settings_of(data_dir=data_dir)).optimizers()
+    view = entries_view.optimizers_view(found.data, width=terminal.make_console().width)
+    _answer(found.model_dump(mode="json"), view, as_json=as_json)
 
 
-def _key(settings: Settings) -> str | None:
-    return None if settings.api_key is None else settings.api_key.get_secret_value()
+@app.command()
+def schedules(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the learning rate schedules that can be chosen."""
+    found = client_of(settings_of(data_dir=data_dir)).schedules()
+    view = entries_view.schedules_view(found.data, width=terminal.make_console().width)
+    _answer(found.model_dump(mode="json"), view, as_json=as_json)
 
 
 def _finish(client: Client, job: dict[str, Any], *, wait: bool, as_json: bool) -> None:
@@ -318,6 +302,7 @@ def _job_pairs(job: dict[str, Any]) -> dict[str, str]:
         "Configuration": wording.sentence(
             Configuration.model_validate(job["peft"]["configuration"])
         ),
+        "Serve with": wording.loader(job["peft"]["serve_with"]),
         "Last measured": watching.detail(job, now=0.0),
         "Run": run_id,
         "Next": f"peftwise runs show {run_id}" if run_id else "",

@@ -14,6 +14,7 @@ import httpx
 
 from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
 from metadata.records import Run
+from service.catalogue.schemas import MethodAnswer, MethodList, OptimizerList, ScheduleList
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 
 TIMEOUT_SECONDS = 60.0
@@ -87,9 +88,21 @@ class Client:
         """Return one run."""
         return self._call("GET", f"/v1/runs/{_part(run_id)}")
 
-    def methods(self) -> Json:
+    def methods(self) -> MethodList:
         """Return the table of methods."""
-        return self._call("GET", "/v1/methods")
+        return MethodList.model_validate(self._call("GET", "/v1/methods"))
+
+    def method(self, name: str) -> MethodAnswer:
+        """Return one method."""
+        return MethodAnswer.model_validate(self._call("GET", f"/v1/methods/{_part(name)}"))
+
+    def optimizers(self) -> OptimizerList:
+        """Return the table of optimizers."""
+        return OptimizerList.model_validate(self._call("GET", "/v1/optimizers"))
+
+    def schedules(self) -> ScheduleList:
+        """Return the table of schedules."""
+        return ScheduleList.model_validate(self._call("GET", "/v1/schedules"))
 
     def is_alive(self) -> bool:
         """Say whether a service answers."""

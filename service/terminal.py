@@ -3,7 +3,7 @@
 Text from outside is never read as markup or as control sequences: it passes through `plain`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -65,7 +65,7 @@ def answer_view(answer: RecommendationAnswer, *, width: int) -> RenderableType:
 
 def runs_view(runs: Sequence[Run]) -> RenderableType:
     """Return runs as a table."""
-    table = _table("Run", "Dataset", "Model", "Method", "State", right=("Nats gained", "Time"))
+    table = make_table("Run", "Dataset", "Model", "Method", "State", right=("Nats gained", "Time"))
     for run in runs:
         configuration, costs = run.configuration, run.costs
         table.add_row(
@@ -97,14 +97,19 @@ def run_view(run: Run) -> RenderableType:
     return _pairs(pairs)
 
 
-def pairs_view(pairs: Mapping[str, str]) -> RenderableType:
-    """Return names with their values."""
-    return _pairs([(name, plain(value)) for name, value in pairs.items()])
+def pairs_view(pairs: Mapping[str, str | Text]) -> RenderableType:
+    """Return names with their values; what has none is left out."""
+    return _pairs([(k, v if isinstance(v, Text) else plain(v)) for k, v in pairs.items()])
+
+
+def lines(texts: Iterable[str], style: str = "") -> Text:
+    """Return one line of plain text under another."""
+    return Text("\n").join(plain(text, style) for text in texts)
 
 
 def rows_view(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
     """Return rows of plain text as a table; a column named State is coloured."""
-    table = _table(*columns)
+    table = make_table(*columns)
     for row in rows:
         cells = zip(columns, row, strict=True)
         table.add_row(*(state(v) if name == "State" else plain(v) for name, v in cells))
@@ -119,7 +124,7 @@ def state(name: str) -> Text:
 def _answer_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
     own = ("Rate", f"Batch {wording.TIMES} epochs") if is_wide else ()
     figures = (*own, "Regret (90 %)", "Beats\ndefault", "Time", "Memory", "Cost")
-    table = _table("", "Method", right=figures)
+    table = make_table("", "Method", right=figures)
     for option in answer.configurations:
         cells = _cells(option, is_wide=is_wide)
         table.add_row(str(option.rank), *cells, style="" if option.rank > 1 else "bold")
@@ -215,7 +220,8 @@ def _section(title: str, lines: Sequence[RenderableType]) -> list[RenderableType
     return [Text(), Text(title, "bold"), *(Padding(line, (0, 0, 0, 2)) for line in lines)]
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+def make_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Return an empty table; text folds in all columns but the first and those of numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="dim")
     for name in columns:  # the first names the row and is copied from here: never folded
         table.add_column(name, overflow="fold", no_wrap=name == columns[0])

@@ -34,6 +34,11 @@ _VALUE_NAMES = {
     "target_modules": "adapters on",
     "batch_size": "examples a step",
 }
+_LOADERS = {
+    "peft": "PEFT, as an adapter",
+    "merged": "anything, as merged weights",
+    "vllm": "vLLM, as a plain LoRA adapter",
+}
 _OBJECTIVES = {
     "quality": "best quality",
     "balanced": "quality for its cost",
@@ -111,6 +116,11 @@ def method(name: str) -> str:
     return METHODS[name].title.partition(",")[0] if name in METHODS else name
 
 
+def family(name: str) -> str:
+    """Say the name of a family of methods."""
+    return capitalised(name.replace("_", " "))
+
+
 def optimizer(name: str) -> str:
     """Return the title of an optimizer."""
     return OPTIMIZERS[name].title if name in OPTIMIZERS else name
@@ -124,6 +134,11 @@ def schedule(name: str) -> str:
 def value_name(name: str) -> str:
     """Say the name of a parameter: `r` is the rank."""
     return _VALUE_NAMES.get(name, name.replace("_", " ")).capitalize()
+
+
+def loader(serve_with: str | None) -> str:
+    """Say what is to load a result; empty where nothing was asked for."""
+    return "" if serve_with is None else _LOADERS.get(serve_with, serve_with)
 
 
 def objective(name: str) -> str:

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from service import cli, serving, terminal, watching
 from service.app import create_app
 from service.client import connect
@@ -147,6 +150,7 @@ def test_the_answer_fits_the_terminal(
         (("--usd", "-1"), "usd"),
         (("--method", "magic"), "magic"),
         (("--objective", "beauty"), "beauty"),
+        (("--serve-with", "ollama"), "ollama"),
     ],
 )
 def test_what_is_used_wrongly_is_told_in_a_sentence(
@@ -204,11 +208,47 @@ def test_a_model_that_no_table_knows_is_answered_by_its_config(
     assert json.loads(ended.out)["configurations"]
 
 
-def test_the_methods_are_listed(run: Run) -> None:
-    names = [one["name"] for one in json.loads(run("methods", "--json").out)["data"]]
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    ("command", "table"),
+    [("methods", METHODS), ("optimizers", OPTIMIZERS), ("schedules", SCHEDULES)],
+)
+def test_a_table_is_listed_within_the_terminal(
+    run: Run, command: str, table: Any, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
 
-    assert {"lora", "dora", "ia3", "bitfit", "full"} <= set(names)
-    assert "lora" in run("methods").out
+    out = run(command).out
+
+    listed = [one["name"] for one in json.loads(run(command, "--json").out)["data"]]
+    assert listed == list(table)
+    firsts = [line.split()[0] for line in out.splitlines() if line.strip()]
+    assert set(table) <= set(firsts)  # a name is never folded
+    assert all(len(line) <= columns for line in out.splitlines())
+
+
+def test_one_method_is_shown_with_ranges_conditions_and_reasons(run: Run) -> None:
+    out = " ".join(run("methods", "dora").out.split())
+
+    assert "r: 1 to 256, on a log scale; default 16" in out
+    assert "r is at most the smallest width it is used on." in out
+    assert f"no: {METHODS['dora'].no_lora}" in out
+    assert METHODS["dora"].paper in out
+    assert "past runs on" in out
+    assert json.loads(run("methods", "dora", "--json").out)["name"] == "dora"
+    assert "Did you mean dora" in run("methods", "dorra").err
+
+
+def test_what_is_to_load_the_result_narrows_the_recommendation(run: Run, data_file: Path) -> None:
+    answer = json.loads(
+        run("recommend", str(data_file), *ASK, "--serve-with", "vllm", "--json").out
+    )
+
+    named = {one["configuration"]["method"]["name"] for one in answer["configurations"]}
+    assert all("vllm" in METHODS[name].served_by for name in named)
+    refused = run("recommend", str(data_file), *ASK, "--method", "ia3", "--serve-with", "vllm")
+    assert refused.code == 2
+    assert METHODS["ia3"].no_lora in " ".join(refused.err.split())
 
 
 def test_an_empty_list_of_jobs_says_so(run: Run) -> None:
@@ -325,6 +365,11 @@ def test_a_configuration_of_ones_own_is_run(
     )
 
     assert job["peft"]["configuration"]["optimizer"]["learning_rate"] == 4e-3
+    assert job["peft"]["serve_with"] is None
+    served = (*own, "--serve-with", "merged", "--no-wait")
+    assert (
+        "merged weights" in run("submit", str(data_file), "--model", "peftwise-tiny", *served).out
+    )
     both = run("submit", str(data_file), "--model", "x", *own, "--recommendation", "rec-1")
     assert both.code == 2
 
@@ -418,5 +463,14 @@ def test_the_note_of_a_server_that_died_is_no_server(tmp_path: Path) -> None:
 def test_help_is_one_line_for_each_command(run: Run) -> None:
     out = run("--help").out
 
-    for command in ("serve", "recommend", "submit", "jobs", "runs", "methods"):
+    for command in (
+        "serve",
+        "recommend",
+        "submit",
+        "jobs",
+        "runs",
+        "methods",
+        "optimizers",
+        "schedules",
+    ):
         assert command in out
