@@ -1,8 +1,9 @@
 """Train: plan the micro-batches, rehearse the largest for its memory, then take the steps."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -66,6 +67,73 @@ class Learner:
         allocate(self.model, step)
 
 
+class Steps(Protocol):
+    """Takes the steps of one run: the optimizer, its schedule, and the mode of the model."""
+
+    @property
+    def rate(self) -> float | None:
+        """Return the learning rate of the next step, None where there is none."""
+
+    def take(self, micro_batches: MicroBatches, *, number: int) -> tuple[float, int]:
+        """Take a step on one batch; return its loss in nats, and its targets."""
+
+    def to_be_kept(self) -> AbstractContextManager[None]:
+        """Have the weights be those to keep inside the block."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How optimizers of one kind train.
+
+    Attributes:
+        plan: (examples, configuration, *, micro_batch_size) -> the micro-batches of every step.
+        begin: (learner, configuration, *, steps, rows) -> what takes so many steps, with about so
+            many rows through the model at once.
+    """
+
+    plan: Callable[..., list[MicroBatches]]
+    begin: Callable[..., Steps]
+
+
+class GradientSteps:
+    """Steps along gradients."""
+
+    def __init__(
+        self, learner: Learner, configuration: Configuration, *, steps: int, rows: int
+    ) -> None:
+        """Begin at the first of so many steps."""
+        del rows
+        self._learner = learner
+        learner.model.train()  # a new wrapper says that it trains and holds a model that does not
+        self._optimizer = build_optimizer(learner.weights, configuration)
+        self._schedule = build_schedule(self._optimizer, configuration.schedule, steps=steps)
+
+    @property
+    def rate(self) -> float:
+        """Return the learning rate of the next step."""
+        return float(self._schedule.get_last_lr()[0])
+
+    def take(self, micro_batches: MicroBatches, *, number: int) -> tuple[float, int]:
+        """Take a step on one batch; return its loss in nats, and its targets."""
+        learner = self._learner
+        if not learner.model.training:  # as an evaluation leaves it; setting it takes a walk
+            learner.model.train()
+        batches = [learner.collate(micro) for micro in micro_batches]
+        targets = max(1, sum(batch.targets for batch in batches))
+        nats = sum(learner.backward(batch, targets=targets) for batch in batches)
+        learner.penalise()
+        clip(learner.weights, learner.clipping)
+        self._optimizer.step()
+        learner.allocate(number)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._schedule.step()
+        return nats, targets
+
+    def to_be_kept(self) -> AbstractContextManager[None]:
+        """Have the weights be those to keep inside the block."""
+        return to_be_kept(self._optimizer)
+
+
 def plan_steps(
     examples: Sequence[Tokens], configuration: Configuration, *, micro_batch_size: int
 ) -> list[MicroBatches]:
@@ -86,6 +154,9 @@ def plan_steps(
     return [_split(rows, micro_batch_size) for rows in of_steps]
 
 
+GRADIENT = Trainer(plan=plan_steps, begin=GradientSteps)
+
+
 def fit_memory(
     learner: Learner,
     examples: Sequence[Tokens],
@@ -93,6 +164,7 @@ def fit_memory(
     ledger: Ledger,
     *,
     micro_batch_size: int,
+    trainer: Trainer = GRADIENT,
 ) -> list[MicroBatches]:
     """Return the plan with the first micro-batch that a rehearsal fits in, halving it till then.
 
@@ -103,9 +175,11 @@ def fit_memory(
     configuration = request.configuration
     size = micro_batch_size
     while True:
-        plan = plan_steps(examples, configuration, micro_batch_size=size)
+        plan = trainer.plan(examples, configuration, micro_batch_size=size)
         try:
-            ledger.peak_tensor_bytes = rehearse(learner, plan, configuration)
+            ledger.peak_tensor_bytes = rehearse(
+                learner, plan, configuration, trainer=trainer, rows=size
+            )
             _check_memory(ledger.peak_tensor_bytes, request.limits)
         except (OverMemory, torch.OutOfMemoryError):
             if size == 1:
@@ -117,7 +191,14 @@ def fit_memory(
             return plan
 
 
-def rehearse(learner: Learner, plan: Sequence[MicroBatches], configuration: Configuration) -> int:
+def rehearse(
+    learner: Learner,
+    plan: Sequence[MicroBatches],
+    configuration: Configuration,
+    *,
+    trainer: Trainer = GRADIENT,
+    rows: int = 1,
+) -> int:
     """Return the peak bytes of live tensors, from two steps on the plan's largest micro-batch.
 
     The first step makes the optimizer's state, the second runs beside it. The weights and the
@@ -126,15 +207,13 @@ def rehearse(learner: Learner, plan: Sequence[MicroBatches], configuration: Conf
     largest = max((micro for step in plan for micro in step), key=_padded_tokens)
     accumulates = any(len(step) > 1 for step in plan)
     kept = copy_of(learner.weights)
-    learner.model.train()
     try:
         with own_random_numbers(), TensorMeter() as meter:
             meter.add(learner.model.parameters())
             meter.add(learner.model.buffers())
-            optimizer = build_optimizer(learner.weights, configuration)
+            steps = trainer.begin(learner, configuration, steps=len(plan), rows=rows)
             for number in (1, 2):
-                micro_batches = [largest] * (2 if accumulates else 1)
-                _take_step(learner, micro_batches, optimizer, number=number)
+                steps.take([largest] * (2 if accumulates else 1), number=number)
         return int(meter.peak_bytes)
     finally:
         _forget_gradients(learner)
@@ -149,6 +228,7 @@ def train(
     *,
     validate: Callable[[], float],
     on_step: OnStep,
+    trainer: Trainer = GRADIENT,
 ) -> Checkpoints:
     """Take every step of the plan and return the best checkpoint and the last.
 
@@ -159,27 +239,24 @@ def train(
         Diverged: A loss is not finite.
         TimedOut: The training clock passed its limit.
     """
-    configuration = request.configuration
-    optimizer = build_optimizer(learner.weights, configuration)
-    schedule = build_schedule(optimizer, configuration.schedule, steps=len(plan))
+    rows = max(1, ledger.micro_batch_size)
+    steps = trainer.begin(learner, request.configuration, steps=len(plan), rows=rows)
     checkpoints = Checkpoints(learner.weights)
     stops = evaluation_steps(len(plan), request.evaluations)
     nats = targets = 0.0
     for number, step in enumerate(plan, start=1):
-        rate = float(schedule.get_last_lr()[0])
+        rate = steps.rate
         with ledger.training.running():
-            if not learner.model.training:  # as an evaluation leaves it; setting it takes a walk
-                learner.model.train()
-            step_nats, step_targets = _take_step(learner, step, optimizer, number=number)
-            schedule.step()
+            step_nats, step_targets = steps.take(step, number=number)
         nats, targets = nats + step_nats, targets + step_targets
         ledger.steps, ledger.trained_tokens = number, ledger.trained_tokens + _tokens(step)
         check_finite(step_nats, step=number, split="train")
         on_step(StepTaken(step=number, steps=len(plan), trained_tokens=ledger.trained_tokens))
         if number in stops:
             ledger.note("loss", nats / targets, "train")
-            ledger.note("learning_rate", rate, "train")
-            with to_be_kept(optimizer):
+            if rate is not None:
+                ledger.note("learning_rate", rate, "train")
+            with steps.to_be_kept():
                 checkpoints.offer(number, validate())
             nats = targets = 0.0
         _check_time(ledger, request.limits)
@@ -190,20 +267,6 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
     """Return the steps after which to evaluate, evenly spread, the last always among them."""
     count = max(1, min(steps, evaluations))
     return frozenset(round(steps * (index + 1) / count) for index in range(count))
-
-
-def _take_step(
-    learner: Learner, micro_batches: MicroBatches, optimizer: torch.optim.Optimizer, *, number: int
-) -> tuple[float, int]:
-    batches = [learner.collate(micro) for micro in micro_batches]
-    targets = max(1, sum(batch.targets for batch in batches))
-    nats = sum(learner.backward(batch, targets=targets) for batch in batches)
-    learner.penalise()
-    clip(learner.weights, learner.clipping)
-    optimizer.step()
-    learner.allocate(number)
-    optimizer.zero_grad(set_to_none=True)
-    return nats, targets
 
 
 def _split(examples: list[Tokens], size: int) -> MicroBatches:

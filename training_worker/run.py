@@ -7,6 +7,7 @@ import torch
 
 from metadata.checks import check, check_serving
 from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
 from metadata.records import Measurement, RunState, Scores
 from training_worker.adapter import add_adapter, save_adapter, trainable
 from training_worker.data import Tokens, encode_splits, padding_id
@@ -21,6 +22,7 @@ from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, RunResult, ScoreSettings
 from training_worker.scoring import Judge, choose_rankings
 from training_worker.setting import look
+from training_worker.trainers import TRAINERS
 
 __all__ = ["RunRequest", "RunResult", "ScoreSettings", "run"]
 
@@ -65,9 +67,20 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     learner = _learner(base, request, splits.train)
     ledger.trainable_parameters = sum(weight.numel() for weight in learner.weights.values())
     size = first_micro_batch(request, base.model, splits.train, ledger.device)
-    plan = fit_memory(learner, splits.train, request, ledger, micro_batch_size=size)
+    trainer = TRAINERS[OPTIMIZERS[configuration.optimizer.name].kind]
+    plan = fit_memory(
+        learner, splits.train, request, ledger, micro_batch_size=size, trainer=trainer
+    )
     judge = replace(judge, model=learner.model)
-    checkpoints = train(learner, plan, request, ledger, validate=judge.validate, on_step=on_step)
+    checkpoints = train(
+        learner,
+        plan,
+        request,
+        ledger,
+        validate=judge.validate,
+        on_step=on_step,
+        trainer=trainer,
+    )
 
     check_kept(checkpoints.kept(configuration.keep).loss, base_validation)
     rankings = choose_rankings(request, base.tokenizer, max_length_tokens=length)

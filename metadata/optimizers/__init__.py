@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 
-from metadata.optimizers import adaptive, low_rank, orthogonalising, parameter_free, schedules
+from metadata.optimizers import (
+    adaptive,
+    derivative_free,
+    low_rank,
+    orthogonalising,
+    parameter_free,
+    schedules,
+)
 from metadata.optimizers.spec import OptimizerSpec, ScheduleSpec
 
 OPTIMIZERS: Mapping[str, OptimizerSpec] = {
     spec.name: spec
-    for family in (adaptive, parameter_free, low_rank, orthogonalising)
+    for family in (adaptive, parameter_free, low_rank, orthogonalising, derivative_free)
     for spec in family.ENTRIES
 }
 SCHEDULES: Mapping[str, ScheduleSpec] = {spec.name: spec for spec in schedules.ENTRIES}

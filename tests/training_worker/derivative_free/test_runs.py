@@ -1,0 +1,52 @@
+"""A whole run with each optimizer that needs no gradient, on both layouts of queries and keys."""
+
+import peft
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from metadata.optimizers import OPTIMIZERS
+from metadata.parameters import defaults
+from training_worker.adapter import without_known_warnings
+from training_worker.run import run
+
+DERIVATIVE_FREE = [spec for spec in OPTIMIZERS.values() if spec.kind != "gradient"]
+IDS = torch.arange(2, 34).view(2, 16)
+
+
+def asked(spec) -> dict[str, object]:
+    values = defaults(spec.parameters) | {"name": spec.name}
+    if spec.kind == "population":
+        values |= {"intrinsic_dimension": 40, "population": 8, "sigma": 0.5}
+        return {"optimizer": values, "target_modules": "qk", "epochs": 20, "batch_size": 12}
+    rate = 0.05 if spec.name == "mezo" else 3e-3
+    return {"optimizer": values | {"learning_rate": rate}, "epochs": 40, "batch_size": 12}
+
+
+@pytest.mark.parametrize("family", ["tiny_llama", "tiny_gpt2"])
+@pytest.mark.parametrize("spec", DERIVATIVE_FREE, ids=lambda spec: spec.name)
+def test_a_run_learns_and_plain_peft_loads_what_it_saves(
+    spec, family, make_request, request, tmp_path
+) -> None:
+    base = request.getfixturevalue(family)
+    folder = tmp_path / "adapter"
+    taken = []
+
+    result = run(
+        make_request(base_model=base, output_folder=folder, **asked(spec)),
+        on_step=taken.append,
+    )
+
+    assert result.state == "succeeded", result.reason
+    train = [one.value for one in result.curve if (one.name, one.split) == ("loss", "train")]
+    assert train[-1] < train[0]
+    assert result.scores is not None
+    assert result.scores.best_loss < result.scores.base_loss
+    assert [one.step for one in taken] == list(range(1, result.costs.steps + 1))
+    rates = [one for one in result.curve if one.name == "learning_rate"]
+    assert bool(rates) is spec.has_learning_rate
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad(), without_known_warnings():
+        before = plain(IDS).logits
+        after = peft.PeftModel.from_pretrained(plain, folder)(IDS).logits
+    assert float((after - before).abs().max()) > 1e-5
