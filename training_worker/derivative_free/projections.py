@@ -16,7 +16,6 @@ from torch import nn
 
 from training_worker.data import Batch
 from training_worker.derivative_free.layers import ADAPTER, Layer
-from training_worker.scoring import target_logits
 
 CLIPPINGS, CLIPPED_BEYOND = 5, 3.0  # rounds and standard deviations, as in BBTv2's code
 
@@ -70,7 +69,7 @@ def hidden_scales(model: Any, layers: Sequence[Layer], batch: Batch) -> list[flo
         scales.append(_clipped_deviation(hidden_BLH[is_token_BL].float()))
 
     with _hooked([layer.block for layer in layers[:-1]], note):
-        model(input_ids=batch.input_ids_BL, attention_mask=batch.attention_mask_BL, use_cache=False)
+        target_logits(model, batch)
     return scales
 
 
