@@ -145,6 +145,7 @@ def _question(request: RecommendationRequest, dataset: DatasetProfile) -> tuple[
         ("Device", f"{many}{hardware.device}{memory}"),
         ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
         ("Goal", wording.objective(request.objective)),
+        ("Result for", wording.loader(request.serve_with)),
     )
 
 

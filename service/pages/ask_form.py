@@ -38,6 +38,7 @@ _FIELDS = {
     "budget.memory_gib": "memory_gib",
     "budget.usd": "usd",
     "objective": "objective",
+    "serve_with": "serve_with",
 }
 
 
@@ -88,6 +89,7 @@ def request_of(form: AskForm) -> RecommendationRequest:
                 usd=_number(form, "usd"),
             ),
             objective=form.objective,  # type: ignore[arg-type]  # pydantic checks it
+            serve_with=form.serve_with or None,  # type: ignore[arg-type]  # and this one
             count=PAGE_COUNT,
         )
     except ValidationError as error:

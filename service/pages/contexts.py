@@ -50,6 +50,7 @@ class AskForm:
     usd: str = ""
     usd_per_hour: str = ""
     objective: str = "quality"
+    serve_with: str = ""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -64,6 +65,7 @@ class Choices:
     models: tuple[str, ...]
     devices: tuple[str, ...]
     objectives: tuple[Row, ...]
+    loaders: tuple[Row, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,7 @@ class RunsPage:
     title: str
     filters: RunFilters
     states: tuple[Row, ...]
-    methods: tuple[Row, ...]
+    methods: tuple[Group, ...]
     lines: tuple[RunLine, ...]
     total: str
     first_link: str

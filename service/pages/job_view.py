@@ -100,6 +100,7 @@ def _figures(job: Job, *, now: datetime) -> list[tuple[str, str]]:
         ("Elapsed", elapsed),
         ("Training forecast", "" if forecast is None else wording.duration(forecast)),
         ("Trained tokens", wording.quantity(job.trained_tokens) if job.trained_tokens else ""),
+        ("Result for", wording.loader(job.order.serve_with)),
     ]
 
 

@@ -39,6 +39,12 @@ OBJECTIVES = (
     contexts.Row(name="balanced", value="Balanced"),
     contexts.Row(name="cheapest", value="Cheapest"),
 )
+LOADERS = (
+    contexts.Row(name="", value="Any"),
+    contexts.Row(name="peft", value="PEFT"),
+    contexts.Row(name="merged", value="Merged weights"),
+    contexts.Row(name="vllm", value="vLLM as an adapter"),
+)
 _TITLES = {404: "Nothing is here", 409: "Not in this state", 503: "Away for a moment"}
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Cursor = Annotated[str | None, Query(max_length=200)]
@@ -227,6 +233,7 @@ def _ask_page(
             models=tuple(model.profile.id for model in services.models),
             devices=(THIS_MACHINE, *(device.name for device in known_devices())),
             objectives=OBJECTIVES,
+            loaders=LOADERS,
         ),
         runs=f"{services.history.count():,}",
         problem=problem,

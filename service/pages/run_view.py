@@ -1,11 +1,13 @@
 """From runs to what their pages show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from metadata.history import Page
 from metadata.methods import METHODS
 from metadata.records import Measurement, Run, Task
 from service import wording
+from service.catalogue.answers import FAMILY_OF
 from service.pages import charts, contexts, urls
 from service.pages.answer_view import configuration_group
 
@@ -32,7 +34,7 @@ def view_runs(
         title="Past runs",
         filters=filters,
         states=tuple(contexts.Row(name=s, value=state_words(s)) for s in STATES),
-        methods=tuple(contexts.Row(name=m.name, value=m.title) for m in METHODS.values()),
+        methods=tuple(_families()),
         lines=tuple(_line(run) for run in page.runs),
         total=f"{total:,}",
         first_link="" if is_first else urls.runs(asked),
@@ -90,6 +92,13 @@ def task_group(task: Task) -> contexts.Group:
             ("Device", f"{device.count} {wording.TIMES} {device.name}"),
         ],
     )
+
+
+def _families() -> Iterator[contexts.Group]:
+    """Yield the methods by family, in the order of their table."""
+    for family, names in groupby(METHODS, key=FAMILY_OF.__getitem__):
+        titles = [(name, wording.capitalised(wording.method(name))) for name in names]
+        yield contexts.group(wording.family(family), titles)
 
 
 def _line(run: Run) -> contexts.RunLine:

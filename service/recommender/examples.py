@@ -164,7 +164,7 @@ ANSWER: dict[str, Any] = {
     },
     "excluded": [
         {
-            "rule": "the result can be loaded by vLLM as an adapter; that of DoRA, IA3 cannot",
+            "rule": "the result loads in vLLM as an adapter; that of DoRA, IA3 does not",
             "count": 21,
             "next_step": "Leave serve_with out, or ask for merged weights, to let them in.",
         },

@@ -24,10 +24,10 @@ PROBED = 8  # fresh configurations that are looked for where the defaults cannot
 PROBE_SEED = 0
 NAMED = 6  # methods that an exclusion names
 USUAL_OPTIMIZER = "adamw"
-_LOADERS: dict[Serving, str] = {
-    "peft": "PEFT",
-    "merged": "anything, as merged weights",
-    "vllm": "vLLM as an adapter",
+_WANTED: dict[Serving, str] = {
+    "peft": "loads in PEFT as an adapter",
+    "merged": "becomes plain weights of the model",
+    "vllm": "loads in vLLM as an adapter",
 }
 
 
@@ -69,7 +69,7 @@ def not_served(left: Sequence[Configuration], serve_with: Serving | None) -> Ite
     names = list(dict.fromkeys(one.method.name for one in left))
     others = {form for name in names for form in METHODS[name].served_by}
     yield Exclusion(
-        rule=f"the result can be loaded by {_LOADERS[serve_with]}: {_list(names)} cannot",
+        rule=f"the result {_WANTED[serve_with]}; that of {_list(names)} does not",
         count=len({one.key for one in left}),
         next_step=f"Leave serve_with out, or set it to {' or '.join(sorted(others))}, to let them "
         "in. GET /v1/methods/{name} says the reason of each.",

@@ -1,3 +1,4 @@
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from metadata.methods import FAMILIES, METHODS
 from metadata.records import (
     Choice,
     Configuration,
@@ -192,6 +194,52 @@ def test_the_form_proposes_models_and_devices(client: TestClient) -> None:
     proposed = {option.attributes.get("value") for option in parse(client.get("/")).find("option")}
 
     assert {"peftwise-tiny", "cpu", "NVIDIA L40S"} <= proposed
+
+
+def chosen(page: Html, select: str) -> list[str | None]:
+    (at,) = [i for i, one in enumerate(page.elements) if one.attributes.get("id") == select]
+    after = page.elements[at + 1 :]
+    options = itertools.takewhile(lambda one: one.tag in {"option", "optgroup"}, after)
+    return [one.attributes["value"] for one in options if "selected" in one.attributes]
+
+
+def test_what_is_to_load_the_result_is_asked_for_and_told_again(client: TestClient) -> None:
+    page = parse(ask(client, data=jsonl(EXAMPLES), serve_with="vllm", count="1"))
+
+    told = [one.text for one in page.find("dd")]
+    assert "vLLM, as a plain LoRA adapter" in told
+    assert chosen(page, "serve_with") == ["vllm"]
+    assert any("vLLM as an adapter" in one.text for one in page.find("dt"))  # what was left out
+    assert chosen(parse(client.get("/")), "serve_with") == [""]
+
+
+def test_a_loader_that_is_none_is_marked_at_its_field(client: TestClient) -> None:
+    response = ask(client, data=jsonl(EXAMPLES), serve_with="ollama")
+
+    assert response.status_code == 422
+    (field,) = parse(response).find("select", id="serve_with")
+    assert field.attributes.get("aria-invalid") == "true"
+
+
+def test_a_job_of_an_answer_tells_what_is_to_load_its_result(client: TestClient) -> None:
+    answered = parse(ask(client, data=jsonl(EXAMPLES), serve_with="merged"))
+    hidden = {name: answered.value(name) for name in ("recommendation_id", "rank", "model")}
+    sent = {**hidden, "file_id": answered.value("file_id")}
+
+    job = parse(client.post("/jobs", data=sent))
+
+    assert "anything, as merged weights" in [one.text for one in job.find("dd")]
+
+
+def test_runs_are_filtered_by_methods_grouped_by_family(client: TestClient) -> None:
+    page = parse(client.get("/runs?method=dora"))
+
+    groups = [one.attributes["label"] for one in page.find("optgroup")]
+    values = {one.attributes.get("value") for one in page.find("option")}
+    assert groups[0] == "Low rank"
+    assert len(groups) == len(set(groups)) == len(FAMILIES)
+    assert set(METHODS) <= values
+    assert chosen(page, "f-method") == ["dora"]
 
 
 def test_a_question_is_answered_with_ranked_configurations(client: TestClient) -> None:
