@@ -16,6 +16,7 @@ from metadata.priors import usual_rate
 from metadata.records import Configuration, ModelProfile, Quantization
 
 SHOWN_CHARACTERS = 60
+SHOWN_NAMES = 8
 
 
 def check(configuration: Configuration, model: ModelProfile | None = None) -> None:
@@ -88,10 +89,15 @@ def _entry(kind: str, table: Mapping[str, Any], name: str) -> Any:
     hint = f'Did you mean "{near[0]}"? ' if near else ""
     raise _invalid(
         f"{kind}.name",
-        f"the {kind} must be one of {', '.join(table)}",
+        f"the {kind} must be one of {_listed(table)}",
         name,
         f"{hint}Choose one of them.",
     )
+
+
+def _listed(table: Mapping[str, Any]) -> str:
+    names, more = list(table)[:SHOWN_NAMES], len(table) - SHOWN_NAMES
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_values(

@@ -22,6 +22,7 @@ from ConfigSpace import (
     UniformFloatHyperparameter,
     UniformIntegerHyperparameter,
 )
+from numpy.typing import NDArray
 
 from metadata.architectures import linears
 from metadata.checks import check
@@ -54,6 +55,7 @@ __all__ = [
 
 LARGEST_BATCH_LOG2 = 6
 LARGEST_RATE_RATIO = 16.0
+LARGEST_RATE = 100.0  # that a record holds
 TARGETS: tuple[TargetModules, ...] = ("all-linear", "attention", "qv", "mlp")
 USUAL_LENGTH_TOKENS = 512  # where nothing is known of the data; `suited` adapts it to a task
 LONGEST_TOKENS = 4096  # `suited` cuts longer examples; a configuration can ask for more
@@ -218,7 +220,22 @@ def _draw(
     with _SAMPLING:
         space.seed(int(rng.integers(2**31)))
         drawn = space.sample_configuration(count) if count > 1 else [space.sample_configuration()]
-    return [dict(values) for values in drawn]
+    return _read(np.array([one.get_array() for one in drawn]), space)
+
+
+def _read(vectors_CP: NDArray[np.float64], space: ConfigurationSpace) -> list[Mapping[str, Any]]:
+    """Return what is active of C vectors of P parameters, by name.
+
+    A parameter at a time: asking each configuration for each value is five times as slow.
+    """
+    read: list[dict[str, Any]] = [{} for _ in vectors_CP]
+    for name, hyperparameter in space.items():
+        column_C = vectors_CP[:, space.index_of[name]]
+        rows = np.flatnonzero(~np.isnan(column_C))
+        if len(rows):
+            for row, value in zip(rows, hyperparameter.to_value(column_C[rows]), strict=True):
+                read[row][name] = value
+    return list(read)
 
 
 def _encode(configuration: Configuration, model: ModelProfile) -> Values:
@@ -362,7 +379,7 @@ def _decode(values: Mapping[str, Any], base: Configuration, model: ModelProfile)
         method=Choice(name=method, **_of(values, "method", method)),
         optimizer=OptimizerChoice(
             name=optimizer,
-            learning_rate=None if rate is None else _plain(rate * usual),
+            learning_rate=None if rate is None else _plain(min(rate * usual, LARGEST_RATE)),
             **_of(values, "optimizer", optimizer),
         ),
         schedule=ScheduleChoice(

@@ -33,9 +33,10 @@ def build_optimizer(weights: Mapping[str, nn.Parameter], configuration: Configur
     values = choice.values | {"weight_decay": choice.weight_decay, "lr": choice.learning_rate}
     if not spec.has_learning_rate:
         del values["lr"]
-    if "weight_decay" not in known:
+    decays = "weight_decay" in known
+    if not decays:
         del values["weight_decay"]
-    groups = _groups(weights, METHODS[configuration.method.name].undecayed)
+    groups = _groups(weights, METHODS[configuration.method.name].undecayed if decays else ())
     target = resolve(spec.target)
     if isinstance(target, type):
         optimizer: Optimizer = target(unnamed(groups), **values, **spec.fixed)

@@ -72,7 +72,7 @@ def test_samples_reach_every_entry_and_both_ends_of_the_rate() -> None:
     ratios = [rate_ratio(one, TINY) for one in drawn]
 
     assert {one.method.name for one in drawn} == set(METHODS)
-    assert {one.target_modules for one in drawn} == {"qv", "attention", "mlp", "all-linear"}
+    assert {one.target_modules for one in drawn} == {"qv", "qk", "attention", "mlp", "all-linear"}
     assert {one.batch_size for one in drawn} == {1, 2, 4, 8, 16, 32, 64}
     assert 1 / 16.1 < min(ratios) < 1 / 12
     assert 12 < max(ratios) < 16.1
