@@ -16,6 +16,7 @@ from torch import nn
 
 from training_worker.data import Batch
 from training_worker.derivative_free.layers import ADAPTER, Layer
+from training_worker.scoring import target_logits
 
 CLIPPINGS, CLIPPED_BEYOND = 5, 3.0  # rounds and standard deviations, as in BBTv2's code
 
