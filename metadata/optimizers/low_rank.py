@@ -6,7 +6,7 @@ from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import Float, Values, number
 from metadata.records import ModelProfile
 
-PLAIN_LORA = ("lora", "rslora")
+PLAIN_LORA = ("lora", "rslora", "lora_gaussian")
 RATE_RATIO = Float(name="loraplus_lr_ratio", lower=1.0, upper=64.0, default=16.0, log=True)
 DAMPING = Float(name="reg", lower=1e-6, upper=1.0, default=1e-2, log=True)
 

@@ -10,7 +10,7 @@ MUON = OptimizerSpec(
     parameters=(WEIGHT_DECAY,),
     state_bytes=4.0,  # of a matrix; vectors and embeddings have AdamW's 8
     rate_source="arXiv:2502.16982: scaled by 0.2 sqrt(max(rows, columns)) it takes AdamW's",
-    methods=("full", "lora", "rslora", "dora"),
+    methods=("full", "lora", "rslora", "lora_gaussian", "dora"),
     paper="arXiv:2502.16982",
 )
 ENTRIES = (MUON,)

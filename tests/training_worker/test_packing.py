@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
@@ -12,11 +13,14 @@ from metadata.errors import InvalidConfiguration
 from metadata.features.model import profile_model
 from metadata.messages import Limits
 from metadata.methods import METHODS
+from metadata.space import sample
+from training_worker.adapter import add_adapter, trainable
 from training_worker.data import Tokens, encode_splits
 from training_worker.ledger import Ledger
 from training_worker.loop import Learner, fit_memory, plan_steps
 from training_worker.packing import pack
 from training_worker.run import run
+from training_worker.setting import look
 
 VOCABULARY, LENGTH = 64, 24
 IDS = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
@@ -76,8 +80,10 @@ def apart(family: str, attention: str, loss_on: str) -> tuple[float, float]:
     torch.manual_seed(0)
     config = tiny_config(family)
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).train()
-    learner = Learner(model, dict(model.named_parameters()), loss_on, 1)
+    return compare(Learner(model, dict(model.named_parameters()), loss_on, 1))
 
+
+def compare(learner: Learner) -> tuple[float, float]:
     nats, targets, gradients = loss_and_gradients(learner, examples())
     packed = pack(examples(), length=LENGTH)
     assert len(packed) < len(examples())
@@ -100,6 +106,29 @@ def test_packed_and_padded_give_the_same_loss_and_gradients(family, attention, l
 
     assert of_loss < 1e-6
     assert of_gradients < 2e-6
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.packs], ids=lambda m: m.name)
+def test_every_method_gives_the_same_packed_and_padded(method) -> None:
+    config = AutoConfig.for_model("llama", **IDS, **GROUPED | {"hidden_size": 64, "head_dim": 16})
+    profile = profile_model(config.to_dict(), id="tiny")
+    (configuration,) = sample(
+        profile, count=1, rng=np.random.default_rng(0), methods=[method.name], optimizers=["adamw"]
+    )
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_config(config).requires_grad_(False)
+    setting = look(examples(), configuration, padding_id=1, device=base.device)
+    model = add_adapter(base, configuration, setting).eval()  # no dropout: outputs are compared
+    weights = trainable(model)
+    with torch.no_grad():
+        for weight in weights.values():  # away from a start where many gradients are 0
+            weight.add_(0.02 * torch.randn_like(weight))
+    learner = Learner(model, weights, "completion", 1)
+
+    of_loss, of_gradients = compare(learner)
+
+    assert of_loss < 1e-6
+    assert of_gradients < 2e-5  # some rebuild weights, or rotate by a product of many
 
 
 def test_a_family_that_does_not_pack_would_be_wrong() -> None:
