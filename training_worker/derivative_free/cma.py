@@ -4,6 +4,7 @@ Paper: Hansen and Ostermeier (2001); the computing is the `cma` library's. Axes:
 dimensions.
 """
 
+import pickle
 import warnings
 from typing import Any
 
@@ -69,5 +70,5 @@ class CovarianceMatrixAdaptation:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` gave, never from one of others: it is unpickled."""
-        self._strategy = CMAEvolutionStrategy.pickle_loads(state["strategy"])
+        self._strategy = pickle.loads(state["strategy"])
         self._best = state["best"]
