@@ -13,13 +13,14 @@ from metadata.optimizers import OPTIMIZERS
 from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import defaults
 from metadata.records import Choice, Configuration, OptimizerChoice
-from training_worker.adapter import add_adapter, trainable
+from training_worker.adapter import add_adapter, load_adapter, trainable
 from training_worker.data import encode_splits
 from training_worker.loop import Learner, plan_steps, rehearse
 from training_worker.optimizer import build_optimizer, freeze
 from training_worker.optimizers.averaging import Averages, to_be_kept
 from training_worker.optimizers.dog import AveragedDoG
 from training_worker.run import run
+from training_worker.scoring import score
 
 GRADIENT = [spec for spec in OPTIMIZERS.values() if spec.kind == "gradient"]
 ON_A_CPU = [spec for spec in GRADIENT if not spec.needs_cuda]
@@ -66,17 +67,30 @@ def configuration(name: str, **values: object) -> Configuration:
 
 
 @pytest.mark.parametrize("spec", ON_A_CPU, ids=lambda spec: spec.name)
-def test_every_optimizer_trains_and_saves_what_was_scored(spec, make_request, tmp_path) -> None:
+def test_every_optimizer_trains_and_saves_what_was_scored(
+    spec, make_request, tiny_llama, tokenizer, tmp_path
+) -> None:
     request = make_request(**asked(spec), epochs=4, keep="last", output_folder=tmp_path / "kept")
+    test = encode_splits(request, tokenizer, max_length_tokens=64).test
 
     result = run(request)
 
     assert result.state == "succeeded", result.reason
-    assert result.scores.last_loss != result.scores.base_loss
-    assert result.scores.last_loss < result.scores.base_loss + 0.01
-    again = run(request)
-    assert again.state == "failed"  # the folder is there
-    assert result.curve == again.curve
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    assert score(base, test, tokenizer, batch_size=8).loss == result.scores.base_loss
+    kept = load_adapter(base, tmp_path / "kept")
+    loss = score(kept, test, tokenizer, batch_size=8).loss
+    assert loss == pytest.approx(result.scores.last_loss, rel=1e-6)
+    assert loss != result.scores.base_loss
+    assert loss < result.scores.base_loss + 0.01
+
+
+@pytest.mark.parametrize("spec", ON_A_CPU, ids=lambda spec: spec.name)
+def test_the_same_seed_gives_the_same_curve_bit_for_bit(spec, make_request) -> None:
+    first, again = (run(make_request(**asked(spec), epochs=1)) for _ in range(2))
+
+    assert first.state == "succeeded", first.reason
+    assert first.curve == again.curve
 
 
 @pytest.mark.parametrize("spec", ON_A_CPU, ids=lambda spec: spec.name)
