@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from math import ceil, log2
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,10 @@ from ConfigSpace import (
     UniformFloatHyperparameter,
     UniformIntegerHyperparameter,
 )
-from numpy.typing import NDArray
 
 from metadata.architectures import linears
 from metadata.checks import check
+from metadata.drawing import draw
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
@@ -78,7 +77,6 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-_SAMPLING = Lock()  # a space holds its random state, and one space serves all threads
 
 # What a search leaves as it stands.
 _KEPT = (
@@ -130,7 +128,7 @@ def sample(
     for _ in range(MOST_DRAWS):
         if len(found) >= count:
             break
-        drawn = (_decode(values, base, model) for values in _draw(space, count, rng))
+        drawn = (_decode(values, base, model) for values in draw(space, count, rng))
         found += [one for one in drawn if exists(one, model)]
     return found[:count]
 
@@ -212,30 +210,6 @@ def suited(configuration: Configuration, task: Task) -> Configuration:
     return configuration.model_copy(
         update={"max_length_tokens": max(8, length), "precision": precision}
     )
-
-
-def _draw(
-    space: ConfigurationSpace, count: int, rng: np.random.Generator
-) -> list[Mapping[str, Any]]:
-    with _SAMPLING:
-        space.seed(int(rng.integers(2**31)))
-        drawn = space.sample_configuration(count) if count > 1 else [space.sample_configuration()]
-    return _read(np.array([one.get_array() for one in drawn]), space)
-
-
-def _read(vectors_CP: NDArray[np.float64], space: ConfigurationSpace) -> list[Mapping[str, Any]]:
-    """Return what is active of C vectors of P parameters, by name.
-
-    A parameter at a time: asking each configuration for each value is five times as slow.
-    """
-    read: list[dict[str, Any]] = [{} for _ in vectors_CP]
-    for name, hyperparameter in space.items():
-        column_C = vectors_CP[:, space.index_of[name]]
-        rows = np.flatnonzero(~np.isnan(column_C))
-        if len(rows):
-            for row, value in zip(rows, hyperparameter.to_value(column_C[rows]), strict=True):
-                read[row][name] = value
-    return list(read)
 
 
 def _encode(configuration: Configuration, model: ModelProfile) -> Values:

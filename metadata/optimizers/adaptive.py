@@ -52,7 +52,7 @@ ADAFACTOR = OptimizerSpec(
     factored=True,
     rate_factor=20.0,
     rate_source="a share of the weights' size: 1e-2 (arXiv:1804.04235) at a width rule of 5e-4",
-    methods=("full", "lora", "rslora", "lora_gaussian", "dora"),  # of matrices, else there is nothing to factor
+    methods=("full", "lora", "rslora", "lora_gaussian", "dora"),  # those of matrices
     paper="arXiv:1804.04235",
 )
 ADAMW_8BIT = OptimizerSpec(
