@@ -1,5 +1,6 @@
 """Numbers and configurations in words a person likes to read, for the terminal and the pages."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -28,12 +29,25 @@ _SOURCES = {
     "usual": "takes its method's usual values and rate",
 }
 _VALUE_NAMES = {
-    "r": "rank",
-    "lora_alpha": "alpha",
-    "lora_dropout": "dropout",
     "target_modules": "adapters on",
     "batch_size": "examples a step",
+    "topk": "top k",
+    "nblocks": "blocks",
+    "num_groups": "groups",
+    "num_vectors": "vectors",
+    "n_frequency": "frequencies",
+    "boft_n_butterfly_factor": "butterfly factors",
+    "theta_d_length": "shared numbers",
+    "loraplus_lr_ratio": "learning rate of B over A's",
 }
+_WORDS = {
+    "r": "rank",
+    "orth": "orthogonality",
+    "reg": "regularisation",
+    "act": "activation",
+    "fn": "function",
+}
+_SHORT_TITLES = Counter(spec.title.partition(",")[0] for spec in METHODS.values())
 _LOADERS = {
     "peft": "PEFT, as an adapter",
     "merged": "anything, as merged weights",
@@ -112,8 +126,10 @@ def decimal(value: float | None, places: int = 2) -> str:
 
 
 def method(name: str) -> str:
-    """Return the title of a method, without what explains it after a comma."""
-    return METHODS[name].title.partition(",")[0] if name in METHODS else name
+    """Return the title of a method; what explains it after a comma only where two share a name."""
+    title = METHODS[name].title if name in METHODS else name
+    short = title.partition(",")[0]
+    return title if _SHORT_TITLES[short] > 1 else short
 
 
 def family(name: str) -> str:
@@ -122,8 +138,8 @@ def family(name: str) -> str:
 
 
 def optimizer(name: str) -> str:
-    """Return the title of an optimizer."""
-    return OPTIMIZERS[name].title if name in OPTIMIZERS else name
+    """Return the title of an optimizer, without what explains it after a comma."""
+    return OPTIMIZERS[name].title.partition(",")[0] if name in OPTIMIZERS else name
 
 
 def schedule(name: str) -> str:
@@ -132,8 +148,17 @@ def schedule(name: str) -> str:
 
 
 def value_name(name: str) -> str:
-    """Say the name of a parameter: `r` is the rank."""
-    return _VALUE_NAMES.get(name, name.replace("_", " ")).capitalize()
+    """Say the name of a parameter at the start of a line: `r` is the `Rank`."""
+    return capitalised(_value_name(name))
+
+
+def _value_name(name: str) -> str:
+    """Say the name of a parameter: `vera_dropout` is VeRA's dropout, of VeRA alone."""
+    if name in _VALUE_NAMES:
+        return _VALUE_NAMES[name]
+    owner, _, own = name.partition("_")
+    words = (own if own and owner in METHODS else name).split("_")
+    return " ".join(_WORDS.get(word, word) for word in words)
 
 
 def loader(serve_with: str | None) -> str:
@@ -163,8 +188,8 @@ def scalar(value: Scalar, *, digits: int = 3) -> str:
 def method_values(configuration: Configuration) -> str:
     """Say the values of a method: `rank 16, alpha 32`; those that are off are left out."""
     values = ordered_values(configuration)
-    shown = {k: v for k, v in values.items() if not (k == "lora_dropout" and not v)}
-    return ", ".join(f"{_VALUE_NAMES.get(k, k)} {scalar(v, digits=2)}" for k, v in shown.items())
+    shown = {k: v for k, v in values.items() if not (k.endswith("dropout") and not v)}
+    return ", ".join(f"{_value_name(k)} {scalar(v, digits=2)}" for k, v in shown.items())
 
 
 def ordered_values(configuration: Configuration) -> dict[str, Scalar]:

@@ -17,6 +17,7 @@ from metadata.parameters import defaults
 from metadata.priors import usual_rate
 from metadata.records import Choice, Configuration, ModelProfile, OptimizerChoice, Task
 from metadata.space import TARGETS, default_configuration, exists, sample
+from service import wording
 from service.recommender.question import Question
 from service.recommender.schemas import Exclusion
 
@@ -123,14 +124,10 @@ def _impossible(configuration: Configuration, model: ModelProfile) -> Exclusion:
 def _rule(configuration: Configuration, model: ModelProfile) -> str:
     fault = fault_of(configuration, model)
     why = f", since {fault.rule}" if fault is not None else ""
-    return f"{_title(configuration.method.name)} has no configuration on {model.id}{why}"
+    return f"{wording.method(configuration.method.name)} has no configuration on {model.id}{why}"
 
 
 def _list(names: Sequence[str]) -> str:
-    shown = [_title(name) for name in names[:NAMED]]
+    shown = [wording.method(name) for name in names[:NAMED]]
     more = len(names) - len(shown)
     return ", ".join([*shown, *([f"{more} more"] if more else [])])
-
-
-def _title(name: str) -> str:
-    return METHODS[name].title.partition(",")[0]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from metadata.knowledge import Knowledge
-from metadata.methods import METHODS
 from metadata.records import Run, Task
 from metadata.space import default_configuration
+from service import wording
 from service.recommender.schemas import EvidenceSummary
 
 TOLD_TIMES = 3.0  # a size that differs by less is not worth a word
@@ -42,7 +42,7 @@ def summarise(known: Knowledge, task: Task, methods: Sequence[str] = ()) -> Evid
 
 def _untried(names: Sequence[str]) -> str:
     """Say which methods no past run tried, and what their values are then."""
-    titles = [METHODS[name].title.partition(",")[0] for name in names]
+    titles = [wording.method(name) for name in names]
     if not titles:
         return ""
     said = ", ".join(titles[:-1]) + (" or " if titles[:-1] else "") + titles[-1]

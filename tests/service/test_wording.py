@@ -1,5 +1,9 @@
+from typing import Any
+
 import pytest
 
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.records import Choice, Configuration, OptimizerChoice
 from service import wording
 
@@ -79,3 +83,42 @@ def test_full_fine_tuning_names_no_layers() -> None:
     assert wording.sentence(configuration) == (
         "full fine-tuning with AdamW at a learning rate of 2e-5, 1 example a step for 1 epoch"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("r", "Rank"),
+        ("lora_alpha", "Alpha"),
+        ("dora_dropout", "Dropout"),  # of a method that the table has
+        ("module_dropout", "Module dropout"),
+        ("hybrid_r", "Hybrid rank"),
+        ("block_size", "Block size"),
+    ],
+)
+def test_a_value_is_named_in_words(name: str, words: str) -> None:
+    assert wording.value_name(name) == words
+
+
+@pytest.mark.parametrize("table", [METHODS, OPTIMIZERS, SCHEDULES], ids=["m", "o", "s"])
+def test_no_two_values_of_an_entry_are_named_alike(table: dict[str, Any]) -> None:
+    for spec in table.values():
+        words = [wording.value_name(parameter.name) for parameter in spec.parameters]
+        assert len(set(words)) == len(words), spec.name
+        assert not any("_" in word for word in words), spec.name
+
+
+@pytest.mark.parametrize("table", [(METHODS, wording.method), (OPTIMIZERS, wording.optimizer)])
+def test_no_two_entries_are_named_alike(table: tuple[dict[str, Any], Any]) -> None:
+    entries, name_of = table
+
+    assert len({name_of(name) for name in entries}) == len(entries)
+
+
+def test_a_dropout_that_is_off_is_left_out() -> None:
+    configuration = Configuration(
+        method=Choice(name="lora", r=8, lora_alpha=16, module_dropout=0.0),
+        optimizer=OptimizerChoice(name="adamw", learning_rate=2e-4),
+    )
+
+    assert wording.method_values(configuration) == "rank 8, alpha 16"
