@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import peft
+import torch
 from safetensors import SafetensorError
 from torch import nn
 
@@ -31,8 +32,11 @@ from training_worker.export import save
 from training_worker.givens import GIVENS, USUAL, Scene
 from training_worker.setting import Setting
 from training_worker.targets import find_targets
+from training_worker.tuners.block_diagonal import use_torch_blocks
 
 NOTHING_SEEN = Setting()
+torch.sparse.check_sparse_tensor_invariants.enable()  # SHiRA's places can be somebody's upload
+use_torch_blocks()  # before PEFT makes a BOFT layer and builds its own
 
 
 def add_adapter(model: Any, configuration: Configuration, setting: Setting = NOTHING_SEEN) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from peft import LoraGAConfig
@@ -22,11 +23,18 @@ class Scene:
     setting: Setting
 
 
+def group_size(scene: Scene) -> int:
+    """Return the largest power of two up to 64, which kernels like, that divides all outputs."""
+    modules = (scene.model.get_submodule(name) for name in scene.targets.names)
+    return gcd(64, *(module.out_features for module in modules))
+
+
 GIVENS: Mapping[str, Callable[[Scene], Any]] = {
     "corda": lambda scene: CordaConfig(),
     "endings": lambda scene: list(scene.targets.endings),
     "feedforward": lambda scene: list(scene.targets.feedforward),
     "first_steps": lambda scene: scene.setting.steps // 10,
+    "group_size": group_size,
     "is_transposed": lambda scene: scene.targets.transposed,
     "last_steps": lambda scene: max(0, min(3 * scene.setting.steps // 10, scene.setting.steps - 2)),
     "lora_ga": lambda scene: LoraGAConfig(),

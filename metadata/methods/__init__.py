@@ -6,10 +6,13 @@ from metadata.methods import (
     adaptive_rank,
     blocks,
     low_rank,
+    orthogonal,
     products,
     scaling,
     selective,
     shared,
+    sparse,
+    spectral,
     starts,
     variants,
 )
@@ -25,6 +28,9 @@ FAMILIES = (
     blocks,
     scaling,
     selective,
+    spectral,
+    orthogonal,
+    sparse,
 )
 METHODS: Mapping[str, MethodSpec] = {
     spec.name: spec for family in FAMILIES for spec in family.ENTRIES

@@ -1,0 +1,60 @@
+"""Training of a few single weights of each linear."""
+
+from metadata.architectures import Linear
+from metadata.methods.conditions import plain_linears
+from metadata.methods.low_rank import count_lora
+from metadata.methods.spec import Fault, MethodSpec
+from metadata.parameters import Integer, Values, number
+from metadata.records import ModelProfile
+
+Targets = tuple[Linear, ...]
+SPARSE_FLOATS = 6  # a value and its two 64-bit indices, in fp32 whatever the model's precision
+
+
+def has_as_many_weights(values: Values, targets: Targets, model: ModelProfile) -> Fault | None:
+    """R (d_in + d_out) is at most the number of weights of each linear it is used on."""
+    for linear in targets:
+        most = linear.d_in * linear.d_out // (linear.d_in + linear.d_out)
+        if number(values, "r") > most:
+            return Fault(
+                parameter="r",
+                rule=f"r times d_in + d_out is at most d_in times d_out, so r at most {most} on "
+                f"{linear.name} of {model.id}",
+                next_step="Lower r or target other modules.",
+            )
+    return None
+
+
+def keep_input(values: Values, linear: Linear) -> float:
+    """Keep the input, which the new weight multiplies."""
+    del values
+    return linear.d_in
+
+
+def rebuild_weights(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Keep the whole new weight, and of each trained one its value and its place."""
+    weights = model.layers * sum(t.d_in * t.d_out for t in targets)
+    return weights + SPARSE_FLOATS * count_lora(values, targets, model)
+
+
+SHIRA = MethodSpec(
+    name="shira",
+    title="SHiRA, sparse high-rank adapter",
+    target="peft.ShiraConfig",
+    parameters=(Integer(name="r", lower=1, upper=256, default=8, log=True),),
+    fixed={"random_seed": 0},
+    trainable=count_lora,
+    activation_floats=keep_input,
+    shared_floats=keep_input,
+    step_floats=rebuild_weights,
+    operations=14,
+    weight_passes=9.0,
+    in_model_precision=True,
+    rate_factor=1.5,
+    rate_source="PEFT's method comparison trains it at 3e-4, LoRA at 1e-4 to 3e-4",
+    conditions=(has_as_many_weights, plain_linears),
+    no_lora="its update has full rank",
+    quantizations=("int8", "nf4"),
+    paper="arXiv:2406.13175",
+)
+ENTRIES = (SHIRA,)
