@@ -42,7 +42,7 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
     _check_values("schedule", schedule.name, schedule_spec.parameters, schedule.values)
     _check_rate(optimizer_spec, configuration, model)
     if optimizer.weight_decay and "weight_decay" not in known:
-        rule = f"{optimizer_spec.title} has no weight decay"
+        rule = f"{_title(optimizer_spec)} has no weight decay"
         raise _invalid("optimizer.weight_decay", rule, optimizer.weight_decay, "Set it to 0.")
     _check_quantization(method_spec, configuration.quantization)
     _check_match(optimizer_spec, configuration)
@@ -67,7 +67,7 @@ def check_serving(configuration: Configuration, serve_with: Serving | None) -> N
         "vllm": spec.no_lora,
     }
     raise InvalidConfiguration(
-        f"serve_with: what {spec.title} leaves cannot be served with {serve_with}, since "
+        f"serve_with: what {_title(spec)} leaves cannot be served with {serve_with}, since "
         f"{reasons[serve_with]}; it can with {' or '.join(spec.served_by)}. Choose that, or "
         "another method.",
         param="serve_with",
@@ -140,7 +140,7 @@ def _check_rate(
     rate = configuration.optimizer.learning_rate
     if not spec.has_learning_rate:
         if rate is not None:
-            rule = f"{spec.title} finds its own learning rate"
+            rule = f"{_title(spec)} finds its own learning rate"
             raise _invalid("optimizer.learning_rate", rule, rate, "Leave it out.")
         return
     if rate is not None and isfinite(rate) and rate > 0:
@@ -166,7 +166,7 @@ def _check_quantization(spec: MethodSpec, quantization: Quantization) -> None:
     reason = why if spec.trains_base else ""
     raise _invalid(
         "quantization",
-        f"{spec.title}{reason} goes with {can}",
+        f"{_title(spec)}{reason} goes with {can}",
         quantization,
         'Set quantization to "none" or choose lora.',
     )
@@ -177,13 +177,13 @@ def _check_match(spec: OptimizerSpec, configuration: Configuration) -> None:
     method, target = configuration.method.name, configuration.target_modules
     schedule = configuration.schedule.name
     if spec.methods and method not in spec.methods:
-        rule = f"{spec.title} goes with {', '.join(spec.methods)}"
+        rule = f"{_title(spec)} goes with {', '.join(spec.methods)}"
         raise _invalid("method.name", rule, method, "Choose one of them, or another optimizer.")
     if spec.target_modules and target not in spec.target_modules:
-        rule = f"{spec.title} goes with target_modules {', '.join(spec.target_modules)}"
+        rule = f"{_title(spec)} goes with target_modules {', '.join(spec.target_modules)}"
         raise _invalid("target_modules", rule, target, "Choose that, or another optimizer.")
     if spec.schedules and schedule not in spec.schedules:
-        rule = f"{spec.title} goes with the schedule {', '.join(spec.schedules)}"
+        rule = f"{_title(spec)} goes with the schedule {', '.join(spec.schedules)}"
         raise _invalid("schedule.name", rule, schedule, "Choose that, or another optimizer.")
 
 
@@ -193,7 +193,7 @@ def _check_packing(
     """Refuse to pack where texts in one row would see each other, or get no start of their own."""
     rule = ""
     if not spec.packs:
-        rule = f"{spec.title} puts tokens before each text, so that each needs a row of its own"
+        rule = f"{_title(spec)} puts tokens before each text, so that each needs a row of its own"
     elif configuration.attention == "flash_attention_2":
         rule = "packed texts are kept apart by sdpa and eager attention, not flash_attention_2"
     elif model is not None and not packs(model.family):
@@ -207,6 +207,11 @@ def _check_conditions(configuration: Configuration, model: ModelProfile) -> None
     if fault is not None:
         seen = method.values.get(fault.parameter, method.name)
         raise _invalid(f"method.{fault.parameter}", fault.rule, seen, fault.next_step)
+
+
+def _title(spec: MethodSpec | OptimizerSpec) -> str:
+    """Return a title without what explains it after a comma."""
+    return spec.title.partition(",")[0]
 
 
 def _invalid(param: str, rule: str, seen: object, next_step: str) -> InvalidConfiguration:
