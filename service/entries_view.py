@@ -51,6 +51,7 @@ def method_view(one: MethodAnswer) -> RenderableType:
             "Merged weights": _whether(one.no_merge),
             "vLLM": _whether(one.no_lora, yes="yes, as a plain LoRA adapter"),
             "Quantised base": quantised or "none",
+            "Packed rows": "yes" if one.packs else "no",
             "Usual rate": f"{one.rate_factor:g} {wording.TIMES} the width rule for LoRA "
             f"({one.rate_source})",
             "Past runs": one.past_runs.says,

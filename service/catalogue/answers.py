@@ -70,6 +70,7 @@ def method_answer(spec: MethodSpec, past: PastRunsAnswer) -> MethodAnswer:
         no_lora=spec.no_lora or None,
         served_by=list(spec.served_by),
         quantizations=list(spec.quantizations),
+        packs=spec.packs,
         rate_factor=spec.rate_factor,
         rate_source=spec.rate_source,
         paper=spec.paper,

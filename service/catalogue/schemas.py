@@ -53,6 +53,7 @@ class MethodAnswer(Record):
         description="what can load the result: PEFT, anything once merged, vLLM as an adapter"
     )
     quantizations: list[Quantization] = Field(description="quantised bases it can be put on")
+    packs: bool = Field(description="whether several texts can stand in one row")
     rate_factor: float = Field(description="usual rate as a multiple of the width rule's for LoRA")
     rate_source: str
     paper: str

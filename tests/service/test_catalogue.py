@@ -48,7 +48,8 @@ def test_a_method_says_what_it_needs_and_what_can_load_its_result(client: TestCl
         assert one["served_by"] == list(spec.served_by)
         assert one["quantizations"] == list(spec.quantizations)
         assert (one["rate_factor"], one["rate_source"]) == (spec.rate_factor, spec.rate_source)
-        assert one["starts_at_base"] == spec.starts_at_base
+        told = (one["starts_at_base"], one["trains_base"], one["packs"])
+        assert told == (spec.starts_at_base, spec.trains_base, spec.packs)
         assert one["merges"] == (one["no_merge"] is None) == ("merged" in one["served_by"])
         assert (one["exports"] == ["lora"]) == (one["no_lora"] is None)
 
