@@ -145,6 +145,11 @@ class Kept:
         self.tensor = tensor
 
 
+def parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return what holds a tensor's numbers: of a sparse one places and values."""
+    return [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
+
+
 def kept_bytes(model: Any, length: int) -> int:
     """Return the bytes of tensors, weights apart, that wait for the backward pass."""
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
@@ -157,7 +162,7 @@ def kept_bytes(model: Any, length: int) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
         end = loss(model, length)
-    storages = {one.tensor.untyped_storage() for one in waiting}
+    storages = {part.untyped_storage() for one in waiting for part in parts(one.tensor)}
     del end  # and with it the graph that holds them
     sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
     return sum(size for start, size in sizes.items() if start not in own)
