@@ -6,7 +6,6 @@ from starlette.testclient import TestClient
 
 from metadata.footprint import plan
 from metadata.methods import METHODS
-from metadata.optimizers import OPTIMIZERS
 from metadata.records import Configuration, DatasetProfile, Task
 
 JOBS = "/v1/fine_tuning/jobs"
@@ -141,6 +140,19 @@ def test_a_bad_order_is_refused_with_the_rule(
         ({"optimizer": {"name": "adamw"}}, "optimizer.learning_rate", "above 0"),
         ({"optimizer": {"name": "adamx", "learning_rate": 1}}, "optimizer.name", "one of adamw"),
         ({"schedule": {"name": "cliff"}}, "schedule.name", "one of linear"),
+        (
+            {
+                "method": {"name": "ia3"},
+                "optimizer": {"name": "lora_fa", "learning_rate": 1e-3},
+            },
+            "method.name",
+            "LoRA-FA goes with lora, ",
+        ),
+        (
+            {"method": {"name": "boft", "boft_block_size": 32, "boft_n_butterfly_factor": 4}},
+            "method.boft_block_size",
+            "must divide the input width",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_exist_is_refused_with_the_rule(
@@ -155,17 +167,18 @@ def test_a_configuration_that_cannot_exist_is_refused_with_the_rule(
     assert client.get(JOBS).json()["data"] == []
 
 
-def test_an_optimizer_with_a_method_it_does_not_go_with_is_refused(
+def test_merged_weights_of_a_method_that_has_none_are_refused(
     client: TestClient, file_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picky = replace(OPTIMIZERS["lion"], methods=("dora",))
-    monkeypatch.setitem(OPTIMIZERS, "lion", picky)  # type: ignore[arg-type]
-    configuration = CONFIGURATION | {"optimizer": {"name": "lion", "learning_rate": 1e-3}}
+    unmerged = replace(METHODS["ia3"], no_merge="it reads what stands before the text")
+    monkeypatch.setitem(METHODS, "ia3", unmerged)  # type: ignore[arg-type]
+    configuration = CONFIGURATION | {"method": {"name": "ia3"}}
 
-    error = create(client, file_id, peft={"configuration": configuration}).json()["error"]
+    peft = {"configuration": configuration, "serve_with": "merged"}
+    error = create(client, file_id, peft=peft).json()["error"]
 
-    assert (error["code"], error["param"]) == ("invalid_configuration", "method.name")
-    assert "Lion goes with dora; got lora" in error["message"]
+    assert (error["code"], error["param"]) == ("invalid_configuration", "serve_with")
+    assert "it reads what stands before the text; it can with peft" in error["message"]
 
 
 @pytest.mark.parametrize("serve_with", ["peft", "merged", "vllm"])

@@ -65,6 +65,10 @@ def test_an_uploaded_file_stands_for_its_profile(
         ({"dataset": {}}, 422, "dataset", "exactly one of"),
         ({"methods": ["qlora"]}, 422, "methods", "lora, rslora"),
         ({"objective": "fast"}, 422, "objective", "quality"),
+        ({"serve_with": "ollama"}, 422, "serve_with", "'peft', 'merged' or 'vllm'"),
+        ({"methods": ["full"], "serve_with": "peft"}, 422, "serve_with", "all weights are trained"),
+        ({"methods": ["boft"], "serve_with": "vllm"}, 422, "serve_with", "rotates and scales the base"),
+        ({"base_model": {"id": "gpt2"}, "methods": ["boft"]}, 422, "methods", "are transposed"),
         ({"budget": {"usd": 2}}, 422, "budget.usd", "usd_per_hour"),
         ({"budget": {"train_minutes": 1e300}}, 422, "train_minutes", "less than"),
         ({"hardware": {"device": "NVIDIA L40S", "count": 10**17}}, 422, "count", "less than"),
@@ -139,3 +143,25 @@ def test_going_back_to_another_version_changes_who_answers(
 
 def test_an_unknown_version_is_not_found(client: TestClient) -> None:
     assert client.post("/v1/knowledge/nothing/activate").status_code == 404
+
+
+def test_an_asked_method_that_cannot_exist_on_the_model_is_told_beside_the_others(
+    client: TestClient, request_json: dict[str, Any]
+) -> None:
+    asked = {"base_model": {"id": "gpt2"}, "methods": ["boft", "lora"]}
+
+    given = client.post(URL, json={**request_json, **asked}).json()
+
+    names = {one["configuration"]["method"]["name"] for one in given["configurations"]}
+    assert names == {"lora"}
+    rules = [one["rule"] for one in given["excluded"]]
+    assert any(rule.startswith("BOFT has no configuration on gpt2, since") for rule in rules)
+
+
+def test_a_method_without_past_runs_is_answered_and_said_to_have_none(
+    client: TestClient, request_json: dict[str, Any]
+) -> None:
+    given = client.post(URL, json={**request_json, "methods": ["boft"]}).json()
+
+    assert given["evidence"]["advice"].startswith("No past run used BOFT: its values are")
+    assert {one["configuration"]["method"]["name"] for one in given["configurations"]} == {"boft"}
