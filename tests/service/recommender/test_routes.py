@@ -67,7 +67,7 @@ def test_an_uploaded_file_stands_for_its_profile(
         ({"objective": "fast"}, 422, "objective", "quality"),
         ({"serve_with": "ollama"}, 422, "serve_with", "'peft', 'merged' or 'vllm'"),
         ({"methods": ["full"], "serve_with": "peft"}, 422, "serve_with", "all weights are trained"),
-        ({"methods": ["boft"], "serve_with": "vllm"}, 422, "serve_with", "rotates and scales the base"),
+        ({"methods": ["boft"], "serve_with": "vllm"}, 422, "serve_with", "it rotates and scales"),
         ({"base_model": {"id": "gpt2"}, "methods": ["boft"]}, 422, "methods", "are transposed"),
         ({"budget": {"usd": 2}}, 422, "budget.usd", "usd_per_hour"),
         ({"budget": {"train_minutes": 1e300}}, 422, "train_minutes", "less than"),
