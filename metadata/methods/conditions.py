@@ -99,7 +99,7 @@ def is_even(name: str) -> Condition:
 
 
 def plain_linears(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> Fault | None:
-    """Hold where the maps are torch's Linear, not GPT-2's transposed Conv1D."""
+    """The maps are torch's Linear, not GPT-2's transposed Conv1D."""
     del values, targets
     if not family_of(model).transposed:
         return None
