@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -40,6 +40,7 @@ class Learner:
     padding_id: int
     penalty: Penalty | None = None
     clipping: Clipping = "global"
+    held: Mapping[str, nn.Parameter] = field(default_factory=dict)  # read by the optimizer, left
 
     def collate(self, examples: Sequence[Tokens]) -> Batch:
         """Return examples as a batch on the model's device."""
@@ -105,7 +106,7 @@ class GradientSteps:
         del rows
         self._learner = learner
         learner.model.train()  # a new wrapper says that it trains and holds a model that does not
-        self._optimizer = build_optimizer(learner.weights, configuration)
+        self._optimizer = build_optimizer(learner.weights, configuration, learner.held)
         self._schedule = build_schedule(self._optimizer, configuration.schedule, steps=steps)
 
     @property

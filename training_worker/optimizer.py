@@ -12,20 +12,30 @@ from metadata.records import Configuration, ScheduleChoice
 from training_worker.entries import resolve
 from training_worker.optimizers.groups import Groups, unnamed
 
+Weights = Mapping[str, nn.Parameter]
 
-def freeze(model: nn.Module, configuration: Configuration) -> None:
-    """Take out of training what the optimizer leaves as it starts, so that no gradient is kept."""
+
+def freeze(model: nn.Module, configuration: Configuration) -> Weights:
+    """Take out of training what the optimizer leaves as it starts, and return it by name."""
     frozen = OPTIMIZERS[configuration.optimizer.name].frozen
-    for name, weight in model.named_parameters():
-        if any(part in name for part in frozen):
-            weight.requires_grad_(False)
+    held = {
+        name: weight
+        for name, weight in model.named_parameters()
+        if any(part in name for part in frozen)
+    }
+    for weight in held.values():
+        weight.requires_grad_(False)
+    return held
 
 
-def build_optimizer(weights: Mapping[str, nn.Parameter], configuration: Configuration) -> Optimizer:
+def build_optimizer(
+    weights: Weights, configuration: Configuration, held: Weights | None = None
+) -> Optimizer:
     """Return the optimizer over the weights, each group with its weights' names.
 
-    Weights that rest elsewhere than at 0, as the method says, are in a group without decay. The
-    configuration is one that passes `metadata.checks.check`.
+    Weights that rest elsewhere than at 0, as the method says, are in a group without decay. An
+    optimizer that reads weights which it leaves, as `freeze` returns them, is given them beside.
+    The configuration is one that passes `metadata.checks.check`.
     """
     choice = configuration.optimizer
     spec = OPTIMIZERS[choice.name]
@@ -41,11 +51,12 @@ def build_optimizer(weights: Mapping[str, nn.Parameter], configuration: Configur
     if isinstance(target, type):
         optimizer: Optimizer = target(unnamed(groups), **values, **spec.fixed)
         return optimizer
-    made: Optimizer = target(groups, configuration, **values, **spec.fixed)
+    beside = (held or {},) if spec.frozen else ()
+    made: Optimizer = target(groups, configuration, *beside, **values, **spec.fixed)
     return made
 
 
-def _groups(weights: Mapping[str, nn.Parameter], undecayed: tuple[str, ...]) -> Groups:
+def _groups(weights: Weights, undecayed: tuple[str, ...]) -> Groups:
     """Return the weights as groups `{names, params}`, those without decay apart."""
     rests = [any(part in name for part in undecayed) for name in weights]
     groups: Groups = []

@@ -59,7 +59,8 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     check_serving(configuration, request.serve_with)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
-    length = min(configuration.max_length_tokens, base.context_tokens)
+    before = METHODS[configuration.method.name].virtual_tokens(configuration.method.values)
+    length = min(configuration.max_length_tokens, base.context_tokens - before)
     splits = encode_splits(request, base.tokenizer, max_length_tokens=length)
     judge = Judge(base.model, base.tokenizer, splits, request.scoring, ledger)
     base_validation, base_test = judge.validate(), judge.test()
@@ -98,7 +99,7 @@ def _learner(base: Base, request: RunRequest, examples: Sequence[Tokens]) -> Lea
     setting = look(examples, configuration, padding_id=padding, device=base.model.device)
     model = add_adapter(base.model, configuration, setting)
     prepare(model, configuration)
-    freeze(model, configuration)
+    held = freeze(model, configuration)
     return Learner(
         model=model,
         weights=trainable(model),
@@ -106,6 +107,7 @@ def _learner(base: Base, request: RunRequest, examples: Sequence[Tokens]) -> Lea
         padding_id=padding,
         penalty=resolve(spec.penalty) if spec.penalty else None,
         clipping=configuration.gradient_clipping,
+        held=held,
     )
 
 

@@ -19,7 +19,7 @@ def count_b(values: Values, targets: tuple[Linear, ...], model: ModelProfile) ->
 LORA_FA = OptimizerSpec(
     name="lora_fa",
     title="LoRA-FA, A frozen",
-    target="training_worker.optimizers.adamw.build_adamw",
+    target="training_worker.optimizers.low_rank.build_lora_fa",
     parameters=(WEIGHT_DECAY,),
     state_bytes=8.0,
     frozen=("lora_A",),

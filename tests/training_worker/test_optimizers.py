@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import peft
 import pytest
 import torch
+from peft.optimizers import create_lorafa_optimizer
 from torch import nn
 from transformers import AutoModelForCausalLM
 
@@ -98,7 +99,8 @@ def test_a_rehearsal_leaves_the_weights_bit_for_bit(spec, make_request, tiny_lla
     request = make_request(**asked(spec), batch_size=8)
     examples = encode_splits(request, tokenizer, max_length_tokens=64).train
     model = lora_model(tiny_llama, request.configuration)
-    learner = Learner(model, trainable(model), "completion", 1)
+    held = freeze(model, request.configuration)
+    learner = Learner(model, trainable(model), "completion", 1, held=held)
     plan = plan_steps(examples, request.configuration, micro_batch_size=4)
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
 
@@ -274,6 +276,25 @@ def test_lora_fa_trains_b_alone(make_request, tmp_path) -> None:
     assert 0 < result.costs.trainable_parameters < plain.costs.trainable_parameters
     assert result.costs.peak_tensor_bytes < plain.costs.peak_tensor_bytes
     assert result.scores.last_loss < result.scores.base_loss
+
+
+@pytest.mark.parametrize("method", ["lora", "rslora"])
+def test_lora_fa_is_pefts(tiny_llama, method) -> None:
+    chosen = {"name": method, "r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
+    asked_for = Configuration.model_validate({"method": chosen, **asked(OPTIMIZERS["lora_fa"])})
+    ours, theirs = (lora_model(tiny_llama, asked_for) for _ in range(2))
+    held = {name: weight for name, weight in ours.named_parameters() if "lora_A" in name}
+    rate = asked_for.optimizer.learning_rate
+    pefts = create_lorafa_optimizer(theirs, r=4, lora_alpha=8, lr=rate)
+    own = build_optimizer(trainable(ours), asked_for, held)
+
+    for model, optimizer in ((ours, own), (theirs, pefts)):
+        descend(optimizer, trainable(model), 4)
+
+    for (name, one), (_, other) in zip(
+        trainable(ours).items(), trainable(theirs).items(), strict=True
+    ):
+        assert torch.equal(one, other), name
 
 
 @pytest.mark.parametrize("name", ["dadapt_adamw", "prodigy"])
