@@ -115,7 +115,9 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
     layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
     pair_bytes = _pair_bytes(configuration, model, width)
     step_width = width if spec.in_model_precision else FP32_BYTES
-    step_bytes = step_width * spec.step_floats(configuration.method.values, targets, model)
+    step_bytes: float = step_width * spec.step_floats(configuration.method.values, targets, model)
+    if width != FP32_BYTES:
+        step_bytes += FP32_BYTES * spec.cast_weights * _weights(model, targets)
     logits = model.vocabulary * LOGITS_COPIES * width
     return StepCosts(
         weights_bytes=_weights_bytes(configuration, model)
@@ -202,8 +204,12 @@ def _operations(
     return ceil(passes * model.layers * layer) + FIXED_OPERATIONS
 
 
+def _weights(model: ModelProfile, targets: tuple[Linear, ...]) -> int:
+    return model.layers * sum(linear.d_in * linear.d_out for linear in targets)
+
+
 def _linear_weights(model: ModelProfile) -> int:
-    return model.layers * sum(linear.d_in * linear.d_out for linear in linears(model))
+    return _weights(model, linears(model))
 
 
 def _weights_bytes(configuration: Configuration, model: ModelProfile) -> float:
@@ -225,8 +231,7 @@ def _weight_traffic(configuration: Configuration, model: ModelProfile) -> float:
 
 def _rebuilt_bytes(spec: MethodSpec, model: ModelProfile, targets: tuple[Linear, ...]) -> float:
     """Return the bytes a method moves to build whole weights anew in each pass."""
-    weights = model.layers * sum(linear.d_in * linear.d_out for linear in targets)
-    return spec.weight_passes * weights * FP32_BYTES
+    return spec.weight_passes * _weights(model, targets) * FP32_BYTES
 
 
 def _pair_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:

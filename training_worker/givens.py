@@ -6,8 +6,11 @@ from math import gcd
 from typing import Any
 
 from peft import LoraGAConfig
-from peft.tuners.lora.config import CordaConfig
+from peft.tuners.lora.config import BdLoraConfig, CordaConfig, KasaConfig, VeloraConfig
 
+from metadata.architectures import FAMILIES
+from metadata.methods.variants import ROW_SHARDED
+from metadata.parameters import number
 from metadata.records import Configuration
 from training_worker.setting import Setting
 from training_worker.targets import Targets
@@ -29,15 +32,43 @@ def group_size(scene: Scene) -> int:
     return gcd(64, *(module.out_features for module in modules))
 
 
+def _blocks(scene: Scene) -> BdLoraConfig:
+    """Return which maps have blocks in A, and which in B, by the ends of their names."""
+    family = FAMILIES.get(scene.model.config.model_type, FAMILIES["llama"])
+    kinds: tuple[list[str], list[str]] = ([], [])
+    for ending, role in family.modules:
+        if ending in scene.targets.endings:
+            kinds[role not in ROW_SHARDED].append(ending.rpartition(".")[2])
+    values = scene.configuration.method.values
+    return BdLoraConfig(
+        target_modules_bd_a=kinds[0],
+        target_modules_bd_b=kinds[1],
+        nblocks=int(number(values, "nblocks")),
+    )
+
+
+def _of(config: type[Any], *names: str, **fixed: object) -> Callable[[Scene], Any]:
+    """Return a part of LoRA's config that is made of some of the values."""
+
+    def make(scene: Scene) -> Any:
+        values = scene.configuration.method.values
+        return config(**{name: values[name] for name in names}, **fixed)
+
+    return make
+
+
 GIVENS: Mapping[str, Callable[[Scene], Any]] = {
+    "bdlora": _blocks,
     "corda": lambda scene: CordaConfig(),
     "endings": lambda scene: list(scene.targets.endings),
     "feedforward": lambda scene: list(scene.targets.feedforward),
     "first_steps": lambda scene: scene.setting.steps // 10,
     "group_size": group_size,
     "is_transposed": lambda scene: scene.targets.transposed,
+    "kasa": _of(KasaConfig, "beta", "gamma"),
     "last_steps": lambda scene: max(0, min(3 * scene.setting.steps // 10, scene.setting.steps - 2)),
     "lora_ga": lambda scene: LoraGAConfig(),
+    "velora": _of(VeloraConfig, "num_groups", "scale", init_type="batch_average_once"),
     "steps": lambda scene: max(2, scene.setting.steps),  # AdaLoRA looks at two before it gives
 }
 

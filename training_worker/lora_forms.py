@@ -8,11 +8,19 @@ from typing import Any
 
 import torch
 from peft.tuners.adalora.layer import AdaLoraLayer
+from peft.tuners.deft.layer import DeftLayer
 from peft.tuners.delora.layer import DeloraLayer
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.variants import BlockDiagonalLinear
 from peft.tuners.miss.layer import MissLayer
+from peft.tuners.peanut.layer import PeanutLayer
+from peft.tuners.pvera.layer import PveraLayer
+from peft.tuners.tinylora.layer import TinyLoraLayer
+from peft.tuners.unilora.layer import UniLoraLayer
 from peft.tuners.vblora.layer import VBLoRALayer
 from peft.tuners.vera.layer import VeraLayer
+from peft.utils.other import transpose
+from torch import nn
 
 Factors = tuple[torch.Tensor, torch.Tensor, float]
 ADAPTER = "default"
@@ -21,8 +29,54 @@ SMALLEST_NORM = 1e-4  # PEFT's, of DeLoRA's vectors
 
 
 def of_lora(layer: Any) -> Factors:
-    """Return A, B and alpha / r."""
-    return layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight, layer.scaling[ADAPTER]
+    """Return A, B by KaSA's diagonal where there is one, and alpha / r."""
+    a, b = _whole(layer.lora_A[ADAPTER]), _whole(layer.lora_B[ADAPTER])
+    if hasattr(layer, "lora_diag"):
+        b = b * layer.lora_diag[ADAPTER]
+    return a, b, layer.scaling[ADAPTER]
+
+
+def _whole(linear: Any) -> torch.Tensor:
+    is_blocks = isinstance(linear, BlockDiagonalLinear)
+    weight: torch.Tensor = linear.weight_as_blockdiagonal_matrix() if is_blocks else linear.weight
+    return weight
+
+
+def of_deft(layer: Any) -> Factors:
+    """Return what is injected less what is removed of the base, and the projection."""
+    base = transpose(layer.get_base_layer().weight.float(), layer.fan_in_fan_out)
+    q, right = layer._project(layer.deft_P[ADAPTER], ADAPTER)
+    return layer.deft_R[ADAPTER] * layer.deft_scaling[ADAPTER] - right.T @ base, q, 1.0
+
+
+def of_peanut(layer: Any) -> Factors:
+    """Return what the layers make of the base weights, and what writes it.
+
+    The update is linear in what writes it, so that with the identity in its place PEFT's own code
+    gives the factor.
+    """
+    writes = layer.peanut_B[ADAPTER]
+    layer.peanut_B[ADAPTER] = nn.Identity()
+    try:
+        a = layer.get_delta_weight(ADAPTER)
+    finally:
+        layer.peanut_B[ADAPTER] = writes
+    return a, writes.weight, 1.0
+
+
+def of_pvera(layer: Any) -> Factors:
+    """Return the factors of the mean, which is what speaks when nothing is sampled."""
+    rank = layer.r[ADAPTER]
+    a = layer.pvera_A[ADAPTER][:rank, : layer.in_features]
+    b = layer.pvera_B[ADAPTER][: layer.out_features]
+    scales = layer.pvera_lambda_d[ADAPTER][:rank, None]
+    return scales * a, layer.pvera_lambda_b[ADAPTER][:, None] * b, 1.0
+
+
+def of_tinylora(layer: Any) -> Factors:
+    """Return the singular vectors with the mixing of them in B."""
+    mix = layer._compute_R(ADAPTER)
+    return layer.tinylora_A[ADAPTER], layer.tinylora_B[ADAPTER].to(mix) @ mix, 1.0
 
 
 def of_adalora(layer: Any) -> Factors:
@@ -49,7 +103,7 @@ def of_miss(layer: Any) -> Factors:
 
 
 def of_vblora(layer: Any) -> Factors:
-    """Return the factors put together from the vector bank."""
+    """Return the factors put together from what all layers share."""
     a, b = layer._get_lora_matrices(ADAPTER)
     return a, b, 1.0
 
@@ -67,6 +121,11 @@ READERS: Mapping[type, Callable[[Any], Factors]] = {
     LoraLayer: of_lora,
     DeloraLayer: of_delora,
     MissLayer: of_miss,
+    DeftLayer: of_deft,
+    PeanutLayer: of_peanut,
+    PveraLayer: of_pvera,
+    TinyLoraLayer: of_tinylora,
+    UniLoraLayer: of_vblora,
     VBLoRALayer: of_vblora,
     VeraLayer: of_vera,
 }

@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from training_worker.data import IGNORED, Batch
+from training_worker.lora_forms import Factors
 from training_worker.setting import Setting
 
 ADAPTER = "default"
@@ -96,6 +97,42 @@ def from_minor_components(model: Any, config: Any, setting: Setting) -> Any:
     del setting
     adapted = peft.get_peft_model(model, config)
     adapted.peft_config[ADAPTER].init_lora_weights = True
+    return adapted
+
+
+def from_truncated_base(model: Any, config: Any, setting: Setting) -> Any:
+    """Return the model with KaSA's start: the base less its least singular parts.
+
+    They are taken off here and noted, so that the result goes on the base as it was; PEFT, which
+    takes them off next, finds none left.
+
+    Paper: Wang et al., arXiv:2412.06071.
+    """
+    del setting
+    taken: dict[str, Factors] = {}
+    with torch.no_grad():
+        for name, module in _targets(model, config).items():
+            weight = module.weight
+            left, values, right = torch.linalg.svd(weight.float(), full_matrices=False)
+            upper, lower = left[:, -config.r :] * values[-config.r :], right[-config.r :]
+            weight.copy_(weight.float() - upper @ lower)
+            taken[name] = (lower.cpu().clone(), upper.cpu().clone(), 1.0)
+    adapted = peft.get_peft_model(model, config)
+    adapted.initial_adapter = taken
+    return adapted
+
+
+def kasa_penalty(model: Any) -> torch.Tensor:
+    """Return KaSA's weighted size of the diagonals and distance of A and B from orthonormal."""
+    loss: torch.Tensor = model.base_model._get_kasa_loss()
+    return loss
+
+
+def to_plain_lora(model: Any, config: Any, setting: Setting) -> Any:
+    """Return the model with an adapter that trains in another way, and is plain LoRA when saved."""
+    del setting
+    adapted = peft.get_peft_model(model, config)
+    adapted.initial_adapter = {}
     return adapted
 
 

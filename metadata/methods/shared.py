@@ -102,6 +102,70 @@ def rebuild_vblora(values: Values, targets: Targets, model: ModelProfile) -> int
     return model.layers * factors * (1 + chosen)
 
 
+def count_pvera(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count a scale for each rank's mean, one for its variance, and one per output."""
+    return model.layers * sum(2 * rank_of(values) + t.d_out for t in targets)
+
+
+def freeze_pvera(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count one A, of twice the rank, and one B, as wide as the widest linear."""
+    return freeze_vera(values, targets, model) + rank_of(values) * max(
+        (t.d_in for t in targets), default=0
+    )
+
+
+def keep_pvera(values: Values, linear: Linear) -> float:
+    """Keep what the vectors scale, the noise and its spread."""
+    mask = linear.d_in if number(values, "pvera_dropout") > 0 else 0
+    return mask + 4 * number(values, "r") + linear.d_out
+
+
+def count_theta(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the one trained vector."""
+    del targets, model
+    return int(number(values, "theta_d_length"))
+
+
+def freeze_indices(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count an index of eight bytes and a scale for every number of A and B."""
+    return 3 * rebuild_unilora(values, targets, model)
+
+
+def rebuild_unilora(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Keep A and B."""
+    return model.layers * sum(rank_of(values) * (t.d_in + t.d_out) for t in targets)
+
+
+def keep_unilora(values: Values, linear: Linear) -> float:
+    """Keep the input in fp32 and A's output."""
+    return kept_input(values, linear, "unilora_dropout") + number(values, "r")
+
+
+def share_unilora(values: Values, linear: Linear) -> float:
+    """Share the input unless dropout makes a copy of it."""
+    return shared_input(values, linear, "unilora_dropout")
+
+
+def count_tinylora(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count a short vector for each group of layers that share one."""
+    layers = model.layers * len(targets)
+    most = max(1, round(layers * (1 - number(values, "weight_tying"))))
+    groups = min(ceil(layers / max(1, layers // most)), most)
+    return int(number(values, "u")) * groups
+
+
+def freeze_tinylora(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the main singular vectors of every targeted linear, and its random projections."""
+    rank, vectors = rank_of(values), int(number(values, "u"))
+    return model.layers * sum(rank * (t.d_in + t.d_out) + vectors * rank**2 for t in targets)
+
+
+def keep_tinylora(values: Values, linear: Linear) -> float:
+    """Keep the input's part along the singular vectors."""
+    mask = linear.d_in if number(values, "tinylora_dropout") > 0 else 0
+    return mask + number(values, "r")
+
+
 VERA = MethodSpec(
     name="vera",
     title="VeRA, vector-based random matrices",
@@ -171,4 +235,66 @@ VBLORA = MethodSpec(
     no_lora="",
     paper="arXiv:2405.15179",
 )
-ENTRIES = (VERA, RANDLORA, VBLORA)
+PVERA = MethodSpec(
+    name="pvera",
+    title="PVeRA, probabilistic VeRA",
+    target="peft.PveraConfig",
+    parameters=(
+        Integer(name="r", lower=16, upper=512, default=128, log=True),
+        Float(name="d_initial", lower=0.01, upper=1.0, default=0.1, log=True),
+        Float(name="pvera_dropout", lower=0.0, upper=0.3, default=0.0),
+    ),
+    trainable=count_pvera,
+    frozen_numbers=freeze_pvera,
+    activation_floats=keep_pvera,
+    operations=43,
+    rate_factor=10.0,
+    rate_source="as VeRA's, arXiv:2310.11454; our choice",
+    undecayed=("pvera_lambda_d",),
+    no_lora="",
+    quantizations=("int8", "nf4"),
+    paper="arXiv:2512.07703",
+)
+UNILORA = MethodSpec(
+    name="unilora",
+    title="Uni-LoRA, one vector for all",
+    target="peft.UniLoraConfig",
+    parameters=(
+        Integer(name="r", lower=1, upper=32, default=4, log=True),
+        Integer(name="theta_d_length", lower=1024, upper=1048576, default=131072, log=True),
+        Float(name="unilora_dropout", lower=0.0, upper=0.3, default=0.0),
+    ),
+    trainable=count_theta,
+    frozen_numbers=freeze_indices,
+    activation_floats=keep_unilora,
+    shared_floats=share_unilora,
+    step_floats=rebuild_unilora,
+    operations=37,
+    rate_factor=10.0,
+    rate_source="PEFT's method comparison trains it at 2e-3 where LoRA takes 1e-4 to 3e-4",
+    conditions=(at_most_the_width("r"),),
+    starts_at_base=False,
+    no_lora="",
+    paper="arXiv:2506.00799",
+)
+TINYLORA = MethodSpec(
+    name="tinylora",
+    title="TinyLoRA, a few numbers on the main singular vectors",
+    target="peft.TinyLoraConfig",
+    parameters=(
+        Integer(name="r", lower=1, upper=8, default=2),
+        Integer(name="u", lower=1, upper=256, default=64, log=True),
+        Float(name="weight_tying", lower=0.0, upper=1.0, default=0.0),
+        Float(name="tinylora_dropout", lower=0.0, upper=0.3, default=0.0),
+    ),
+    trainable=count_tinylora,
+    frozen_numbers=freeze_tinylora,
+    activation_floats=keep_tinylora,
+    operations=52,
+    rate_factor=10.0,
+    rate_source="our choice: a few numbers stand for whole matrices, as in VeRA",
+    conditions=(at_most_the_width("r"),),
+    no_lora="",
+    paper="arXiv:2602.04118",
+)
+ENTRIES = (VERA, PVERA, RANDLORA, VBLORA, UNILORA, TINYLORA)

@@ -54,12 +54,15 @@ class MethodSpec:
             loss once a step.
         trainable: (values, targeted linears of one decoder layer, model) -> trained weights.
         frozen_numbers: The same for numbers that stay as they start: projections, decompositions.
+            An index of eight bytes counts as two.
         activation_floats: (values, linear) -> floats kept for the backward pass per token, beyond
             those of the frozen model.
         shared_floats: (values, linear) -> those of them that are the linear's input as it is;
             linears of one input share it where the adapter computes in the model's precision.
         step_floats: (values, targeted linears, model) -> floats that all layers keep for the
             backward pass whatever the batch: weights built anew in each pass.
+        cast_weights: Copies in fp32 of the targeted weights that are kept so too, where the base
+            is in another precision.
         state_copies: fp32 copies of the trained weights that the method holds beside the
             optimizer's.
         operations: Operations a step adds per targeted linear, forward and backward, views too.
@@ -92,6 +95,7 @@ class MethodSpec:
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
     step_floats: Count = count_nothing
+    cast_weights: float = 0.0
     state_copies: float = 0.0
     operations: int = 0
     weight_passes: float = 0.0

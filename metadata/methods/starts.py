@@ -48,6 +48,7 @@ ORTHOGONAL = replace(
     title="LoRA from orthogonal factors",
     fixed={"init_lora_weights": "orthogonal"},
     conditions=(at_most_the_width("r"), is_even("r")),
+    quantizations=(),  # PEFT 0.21.2 gives the factors the precision of the stored weights
     rate_source="our choice: nothing is published",
     paper="",
 )
@@ -55,7 +56,7 @@ PISSA = replace(
     LORA,
     name="pissa",
     title="PiSSA, principal singular values and vectors",
-    fixed={"init_lora_weights": "pissa"},
+    fixed={"init_lora_weights": "pissa_niter_16"},  # the paper's fast SVD: seconds, not an hour
     injector="training_worker.starts.from_moved_base",
     rate_source=SAME_AS_LORA + "arXiv:2404.02948",
     undecayed=("lora_A", "lora_B"),

@@ -1,12 +1,40 @@
-"""Low-rank updates with another parametrisation than LoRA's."""
+"""Low-rank updates with another parametrisation than LoRA's, or trained in another way.
+
+Left out of what PEFT 0.21.2 has:
+
+- `lily` mixes its experts by the mean over all tokens of a batch, so that a token's output depends
+  on later tokens, on padding and on the examples beside it: no generation is like its training.
+- `alora` acts only after an invocation text that every example must contain; data of ours has none.
+- `monteclora` draws its noise inside the forward pass and penalises what it drew there, 150 draws
+  of 8 copies of A for each linear in advance: more than the model itself.
+- `frod` solves, in float64 on the CPU, a system as wide as its input for every linear, keeps its
+  weights a second time, and puts their product in the precision of the base in its place.
+"""
+
+from math import ceil
 
 from metadata.architectures import Linear
-from metadata.methods.conditions import at_most_the_width, plain_linears
-from metadata.methods.low_rank import RANK, count_lora, kept_input
-from metadata.methods.spec import MethodSpec
-from metadata.parameters import Float, Integer, Values, number
+from metadata.methods.conditions import (
+    at_most_the_width,
+    divides,
+    divides_widths,
+    plain_linears,
+)
+from metadata.methods.low_rank import (
+    ALPHA,
+    DROPOUT,
+    RANK,
+    count_lora,
+    keep_lora,
+    kept_input,
+    share_input,
+    shared_input,
+)
+from metadata.methods.spec import Fault, MethodSpec
+from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
 
+ROW_SHARDED = frozenset({"o", "down"})  # cut by inputs where a model is spread over devices
 Targets = tuple[Linear, ...]
 
 
@@ -24,6 +52,90 @@ def count_norms(values: Values, targets: Targets, model: ModelProfile) -> int:
 def keep_delora(values: Values, linear: Linear) -> float:
     """Keep the scaled input, and A's output before and after its strengths."""
     return kept_input(values, linear, "module_dropout") + 2 * number(values, "r")
+
+
+def count_deft(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the projection P and the injection R."""
+    return count_lora(values, targets, model)
+
+
+def keep_deft(values: Values, linear: Linear) -> float:
+    """Keep the input and the base's output in fp32, and what P and R make of them."""
+    return kept_input(values, linear, "deft_dropout") + linear.d_out + 2 * number(values, "r")
+
+
+def share_deft(values: Values, linear: Linear) -> float:
+    """Share the input unless dropout makes a copy of it."""
+    return shared_input(values, linear, "deft_dropout")
+
+
+def count_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count what reads the weights, what writes the update, and the layers between."""
+    rank, depth = int(number(values, "r")), int(number(values, "depth"))
+    return model.layers * sum(2 * rank * t.d_out + 2 * depth * rank**2 for t in targets)
+
+
+def keep_whole(values: Values, linear: Linear) -> float:
+    """Keep the input in fp32, which the whole update multiplies."""
+    return kept_input(values, linear)
+
+
+def rebuild_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Keep the update, and what each of the layers that make it made."""
+    rank, depth = number(values, "r"), number(values, "depth")
+    each = 1 if values["act_fn"] in {"relu", "tanh"} else 2  # what such a function's gradient needs
+    hidden = sum(rank * t.d_in for t in targets) * each * (1 + 2 * depth)
+    return model.layers * int(sum(t.d_in * t.d_out for t in targets) + hidden)
+
+
+def count_kasa(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count A, B and a diagonal between them."""
+    return count_lora(values, targets, model) + model.layers * len(targets) * int(
+        number(values, "r")
+    )
+
+
+def keep_kasa(values: Values, linear: Linear) -> float:
+    """Keep the input in fp32, and A's output before and after the diagonal."""
+    return kept_input(values, linear, "lora_dropout") + 2 * number(values, "r")
+
+
+def keep_groups(values: Values, linear: Linear) -> float:
+    """Keep one number for each group of inputs instead of the inputs, and A's output."""
+    mask = linear.d_in if number(values, "lora_dropout") > 0 else 0
+    return mask + number(values, "num_groups") + number(values, "r")
+
+
+def count_embeds(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the direction on which groups are projected."""
+    return model.layers * sum(ceil(t.d_in / number(values, "num_groups")) for t in targets)
+
+
+def count_blocks(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count A and B, of which one has blocks on its diagonal only."""
+    rank, blocks = int(number(values, "r")), int(number(values, "nblocks"))
+    return model.layers * sum(
+        rank * (t.d_in // blocks + t.d_out)
+        if t.role in ROW_SHARDED
+        else rank * (t.d_in + t.d_out // blocks)
+        for t in targets
+    )
+
+
+def tells_apart(values: Values, targets: Targets, model: ModelProfile) -> Fault | None:
+    """Hold where no name of a map that reads is part of the name of one that writes."""
+    del values
+    names = {t: t.name.rpartition(".")[2] for t in targets}
+    for row in (t for t in targets if t.role in ROW_SHARDED):
+        for other in (t for t in targets if t.role not in ROW_SHARDED):
+            if names[row] in names[other] or names[other] in names[row]:
+                return Fault(
+                    parameter="name",
+                    rule="PEFT tells the method's two kinds of maps apart by their names, and "
+                    f"cannot with {row.name} and {other.name} of {model.id}",
+                    next_step="Choose another method, such as lora, or other target modules.",
+                )
+    return None
 
 
 DELORA = MethodSpec(
@@ -46,4 +158,118 @@ DELORA = MethodSpec(
     no_lora="",
     paper="arXiv:2503.18225",
 )
-ENTRIES = (DELORA,)
+DEFT = MethodSpec(
+    name="deft",
+    title="DEFT, decompositional fine-tuning",
+    target="peft.DeftConfig",
+    parameters=(
+        RANK,
+        Categorical(name="decomposition_method", choices=("relu", "qr")),
+        Float(name="deft_dropout", lower=0.0, upper=0.3, default=0.0),
+    ),
+    trainable=count_deft,
+    activation_floats=keep_deft,
+    shared_floats=share_deft,
+    operations=60,
+    rate_factor=1.0,
+    rate_source="PEFT's method comparison trains it at LoRA's rate",
+    conditions=(at_most_the_width("r"),),
+    undecayed=("deft_P", "deft_R"),
+    no_lora="",
+    paper="arXiv:2511.01689",
+)
+PEANUT = MethodSpec(
+    name="peanut",
+    title="PEANuT, weight-aware neural tweakers",
+    target="peft.PeanutConfig",
+    parameters=(
+        Integer(name="r", lower=1, upper=128, default=32, log=True),
+        Integer(name="depth", lower=0, upper=3, default=0),
+        Categorical(name="act_fn", choices=("relu", "gelu", "silu", "tanh")),
+        Float(name="scaling", lower=0.25, upper=32.0, default=2.0, log=True),
+    ),
+    trainable=count_peanut,
+    activation_floats=keep_whole,
+    shared_floats=keep_whole,
+    step_floats=rebuild_peanut,
+    operations=37,
+    weight_passes=12.0,
+    cast_weights=1.0,
+    rate_factor=1.0,
+    rate_source="PEFT's method comparison trains it at LoRA's rate",
+    conditions=(at_most_the_width("r"), plain_linears),
+    no_lora="",
+    paper="arXiv:2410.01870",
+)
+KASA = MethodSpec(
+    name="kasa",
+    title="KaSA, knowledge-aware singular values",
+    target="peft.LoraConfig",
+    parameters=(
+        RANK,
+        ALPHA,
+        DROPOUT,
+        Float(name="beta", lower=1e-6, upper=1e-2, default=1e-4, log=True),
+        Float(name="gamma", lower=1e-5, upper=1e-1, default=1e-3, log=True),
+    ),
+    given={"kasa_config": "kasa"},
+    injector="training_worker.starts.from_truncated_base",
+    penalty="training_worker.starts.kasa_penalty",
+    trainable=count_kasa,
+    activation_floats=keep_kasa,
+    shared_floats=share_input,
+    operations=86,
+    rate_factor=1.0,
+    rate_source="PEFT's method comparison trains it at LoRA's rate",
+    conditions=(at_most_the_width("r", times=2), plain_linears),
+    starts_at_base=False,
+    no_lora="",
+    paper="arXiv:2412.06071",
+)
+VELORA = MethodSpec(
+    name="velora",
+    title="VeLoRA, LoRA with compressed activations",
+    target="peft.LoraConfig",
+    parameters=(
+        RANK,
+        ALPHA,
+        DROPOUT,
+        Integer(name="num_groups", lower=4, upper=256, default=64, log=True),
+        Float(name="scale", lower=0.25, upper=4.0, default=1.0, log=True),
+    ),
+    given={"velora_config": "velora"},
+    injector="training_worker.starts.to_plain_lora",
+    trainable=count_lora,
+    frozen_numbers=count_embeds,
+    activation_floats=keep_groups,
+    operations=45,
+    rate_factor=1.0,
+    rate_source="trained at LoRA's own rates in arXiv:2405.17991",
+    conditions=(at_most_the_width("r"),),
+    no_lora="",
+    paper="arXiv:2405.17991",
+)
+BDLORA = MethodSpec(
+    name="bdlora",
+    title="BD-LoRA, block-diagonal LoRA",
+    target="peft.LoraConfig",
+    parameters=(RANK, ALPHA, DROPOUT, Categorical(name="nblocks", choices=(2, 4, 8))),
+    given={"use_bdlora": "bdlora"},
+    injector="training_worker.starts.to_plain_lora",
+    trainable=count_blocks,
+    activation_floats=keep_lora,
+    shared_floats=share_input,
+    operations=54,
+    rate_factor=1.0,
+    rate_source="PEFT's method comparison trains it at LoRA's rate",
+    conditions=(
+        at_most_the_width("r"),
+        divides("nblocks", "r"),
+        divides_widths("nblocks"),
+        plain_linears,
+        tells_apart,
+    ),
+    no_lora="",
+    paper="arXiv:2510.23346",
+)
+ENTRIES = (DELORA, DEFT, PEANUT, KASA, VELORA, BDLORA)

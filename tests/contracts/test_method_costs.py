@@ -239,8 +239,9 @@ def test_it_counts_the_untrained_numbers_beside_the_base(spec: MethodSpec) -> No
     bare, model = base(2, "fp32"), adapted(spec, 2, "fp32")
 
     untrained = [one for one in model.parameters() if not one.requires_grad]
-    beside = sum(one.numel() for one in [*untrained, *model.buffers()])
-    beside -= sum(one.numel() for one in [*bare.parameters(), *bare.buffers()])
+    beside = sum(one.nbytes for one in [*untrained, *model.buffers()])
+    beside -= sum(one.nbytes for one in [*bare.parameters(), *bare.buffers()])
+    beside //= FP32_BYTES  # an index of eight bytes counts as two numbers
     if spec.trains_base or beside < 0:  # weights of the base are trained themselves
         pytest.skip("this method trains weights of the base")
 
