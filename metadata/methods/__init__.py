@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from metadata.methods import (
     adaptive_rank,
     blocks,
+    chained,
     low_rank,
     orthogonal,
     products,
@@ -23,6 +24,7 @@ FAMILIES = (
     starts,
     adaptive_rank,
     variants,
+    chained,
     shared,
     products,
     blocks,

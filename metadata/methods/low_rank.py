@@ -17,6 +17,16 @@ def count_lora(values: Values, targets: tuple[Linear, ...], model: ModelProfile)
     return model.layers * sum(rank * (linear.d_in + linear.d_out) for linear in targets)
 
 
+def count_a(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Count A of every targeted linear."""
+    return model.layers * sum(int(number(values, "r")) * linear.d_in for linear in targets)
+
+
+def count_b(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Count B of every targeted linear."""
+    return count_lora(values, targets, model) - count_a(values, targets, model)
+
+
 def count_dora(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count A, B and one magnitude per output."""
     return count_lora(values, targets, model) + model.layers * sum(t.d_out for t in targets)
@@ -47,6 +57,12 @@ def share_input(values: Values, linear: Linear) -> float:
 def keep_dora(values: Values, linear: Linear) -> float:
     """Keep LoRA's floats and the two outputs that the magnitude scales, the base's in bf16."""
     return keep_lora(values, linear) + 1.5 * linear.d_out
+
+
+def keep_b_only(values: Values, linear: Linear) -> float:
+    """Keep A's output, and a byte for each input that dropout may drop: A needs no gradient."""
+    drops = number(values, "lora_dropout") > 0
+    return number(values, "r") + (linear.d_in / 4 if drops else 0)
 
 
 LORA = MethodSpec(
@@ -101,4 +117,19 @@ DORA = MethodSpec(
     quantizations=("int8", "nf4"),
     paper="arXiv:2402.09353",
 )
-ENTRIES = (LORA, RSLORA, DORA)
+B_ONLY = MethodSpec(
+    name="b_only_lora",
+    title="B-only LoRA",
+    target="training_worker.tuners.b_only.BOnlyConfig",
+    parameters=(RANK, ALPHA, DROPOUT),
+    trainable=count_b,
+    frozen_numbers=count_a,
+    activation_floats=keep_b_only,
+    operations=27,
+    rate_factor=1.0,
+    rate_source="LoRA's own: B is what moves first there too; our choice, not published",
+    conditions=(at_most_the_width("r"),),
+    no_lora="",
+    paper="arXiv:2402.16842",
+)
+ENTRIES = (LORA, RSLORA, DORA, B_ONLY)

@@ -8,6 +8,10 @@ from metadata.records import ModelProfile
 AFTER_NORM = frozenset({"q", "qkv", "gate", "gate_up"})
 
 
+# transformers builds a model from its config alone: what a merge adds is left out without an error
+NEW_BIASES = "maps without a bias would need one, and models are loaded again without it"
+
+
 def count_biases(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count one bias per output; a linear without one is given a zero bias to train."""
     del values
@@ -41,11 +45,13 @@ def share_input(values: Values, linear: Linear) -> float:
 BITFIT = MethodSpec(
     name="bitfit",
     title="BitFit",
-    target="training_worker.tuners.bitfit.add_bitfit",
+    target="training_worker.tuners.bitfit.BitFitConfig",
     trainable=count_biases,
     activation_floats=keep_nothing,
+    operations=4,
     rate_factor=3.0,
     rate_source="arXiv:2106.10199 trains at 1e-4 to 1e-2, above full fine-tuning's rates",
+    no_merge=NEW_BIASES,
     paper="arXiv:2106.10199",
 )
 FULL = MethodSpec(

@@ -1,68 +1,63 @@
-"""BitFit: train the biases of the targeted linear maps and nothing else.
+"""BitFit: train the biases of the targeted maps and nothing else.
 
-Most decoders of today have no biases. A targeted map without one is given a zero bias, which
-leaves the model's output as it was until training moves it.
+The adapter is what is added to each bias, so that the base stays as it is. Most decoders of today
+have no biases: a map without one learns one from zero.
 
-Paper: Ben Zaken, Goldberg, Ravfogel (arXiv:2106.10199), who train the biases BERT has; the added
-zero biases are ours.
+Paper: Ben Zaken, Goldberg, Ravfogel (arXiv:2106.10199), who train the biases that BERT has; those
+of maps without one are ours.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from metadata.errors import InvalidConfiguration
-from metadata.records import Configuration
+from training_worker.tuners.layers import Pair, TunerLayer
+from training_worker.tuners.models import TunerConfig, TunerModel
+from training_worker.tuners.registration import register
 
-WEIGHTS_FILE = "bitfit.safetensors"
-CONFIG_FILE = "bitfit_config.json"
-
-
-def add_bitfit(
-    model: nn.Module, configuration: Configuration, module_names: Sequence[str]
-) -> nn.Module:
-    """Return the same model with only the biases of the named modules trainable."""
-    del configuration
-    for name in module_names:
-        _bias_of(model, name).requires_grad_(True)
-    return model
+SPREAD = 0.02  # of a start that is not the base's: BERT's of its weights
 
 
-def save_bitfit(model: nn.Module, folder: Path, *, base_model: str) -> None:
-    """Write the trained biases as safetensors, and beside them which base they belong to."""
-    biases = {
-        name: parameter.detach().cpu().contiguous()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-    save_file(biases, folder / WEIGHTS_FILE)
-    config = {"method": "bitfit", "base_model": base_model, "biases": sorted(biases)}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+@dataclass
+class BitFitConfig(TunerConfig):
+    """Nothing but the targets."""
+
+    method: ClassVar[str] = "bitfit"
 
 
-def load_bitfit(model: nn.Module, folder: Path) -> nn.Module:
-    """Return a base model with saved biases in the place of its own."""
-    for name, bias in load_file(folder / WEIGHTS_FILE).items():
-        with torch.no_grad():
-            _bias_of(model, name.removesuffix(".bias")).copy_(bias)
-    return model
+class BitFitLinear(TunerLayer):
+    """A linear map with changes of its bias."""
+
+    adapter_layer_names = ("bitfit_bias",)
+    bitfit_bias: nn.ParameterDict
+
+    def start(self, config: BitFitConfig) -> Mapping[str, Tensor]:
+        """Return a change of zero."""
+        zeros = torch.zeros(self.out_features)
+        return {"bitfit_bias": zeros if config.init_weights else torch.normal(zeros, SPREAD)}
+
+    def adapt(self, result: Tensor, x: Tensor, adapter: str) -> Tensor:
+        """Return the result with the change of the bias added."""
+        del x
+        change: Tensor = self.bitfit_bias[adapter]
+        return result + change
+
+    def merge_one(self, weight: Tensor, bias: Tensor | None, adapter: str) -> Pair:
+        """Return the weight as it is and the changed bias, or the change where there is none."""
+        change = self.bitfit_bias[adapter].to(weight.dtype)
+        return weight, change.clone() if bias is None else bias + change
 
 
-def _bias_of(model: nn.Module, name: str) -> nn.Parameter:
-    """Return the bias of a module, made of zeros where it has none."""
-    module = model.get_submodule(name)
-    if module.bias is None:
-        if not isinstance(module, nn.Linear) or not module.weight.is_floating_point():
-            raise InvalidConfiguration(
-                f"bitfit can add biases to plain linear maps only, {name} is "
-                f"{type(module).__name__}. Choose another method, or quantization none.",
-                param="method",
-            )
-        module.bias = nn.Parameter(module.weight.new_zeros(module.out_features))
-    bias = module.bias
-    assert isinstance(bias, nn.Parameter)
-    return bias
+class BitFitModel(TunerModel):
+    """A base model with changes of its biases."""
+
+    prefix = "bitfit_"
+    tuner_layer_cls = BitFitLinear
+    layer_types: ClassVar = {nn.Linear: BitFitLinear, Conv1D: BitFitLinear}
+
+
+register("bitfit", BitFitConfig, BitFitModel)
