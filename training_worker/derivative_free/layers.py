@@ -38,6 +38,7 @@ class Part:
         """Return the shape (O, R) of its second factor."""
         return len(self.rows_O), self.ranks.stop - self.ranks.start
 
+    @torch.no_grad()
     def write(self, a_RI: torch.Tensor, b_OR: torch.Tensor) -> None:
         """Put the factors into the adapter; its scale is divided out, so that B A is the update."""
         a, b = self.module.lora_A[ADAPTER].weight, self.module.lora_B[ADAPTER].weight
@@ -54,6 +55,7 @@ class Layer:
     earlier: tuple[nn.Module, ...]
     parts: tuple[Part, ...]
 
+    @torch.no_grad()
     def clear(self) -> None:
         """Have the adapter add nothing, here and, with one map for all three, to values."""
         for part in self.parts:
