@@ -68,7 +68,7 @@ GIVENS: Mapping[str, Callable[[Scene], Any]] = {
     "kasa": _of(KasaConfig, "beta", "gamma"),
     "last_steps": lambda scene: max(0, min(3 * scene.setting.steps // 10, scene.setting.steps - 2)),
     "lora_ga": lambda scene: LoraGAConfig(),
-    "velora": _of(VeloraConfig, "num_groups", "scale", init_type="batch_average_once"),
+    "velora": _of(VeloraConfig, "num_groups", "scale", init_type="batch_average"),
     "steps": lambda scene: max(2, scene.setting.steps),  # AdaLoRA looks at two before it gives
 }
 

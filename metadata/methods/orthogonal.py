@@ -36,9 +36,9 @@ def count_oft(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 
 def index_oft(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Count the rows and columns of a triangle."""
+    """Count the rows and columns of a triangle, indices of eight bytes."""
     block = int(number(values, "oft_block_size"))
-    return model.layers * block * (block - 1) * len(targets)
+    return 2 * model.layers * block * (block - 1) * len(targets)
 
 
 def rebuild_oft(values: Values, targets: Targets, model: ModelProfile) -> int:

@@ -179,7 +179,7 @@ def test_a_start_that_moves_the_base_says_what_the_base_says(method: str, family
     assert not torch.allclose(moved, base(family).get_submodule(LAYERS[family]).weight)
 
 
-@pytest.mark.parametrize("method", MOVED)
+@pytest.mark.parametrize("method", [*MOVED, "kasa"])
 def test_its_saved_adapter_says_on_the_base_as_it_was_what_the_trained_model_says(
     method: str, tmp_path: Path
 ) -> None:
