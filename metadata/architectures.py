@@ -147,6 +147,16 @@ def targeted(model: ModelProfile, target: TargetModules) -> tuple[Linear, ...]:
     return tuple(linear for linear in linears(model) if linear.role in ROLES[target])
 
 
+def norm_weights(model: ModelProfile) -> int:
+    """Return how many weights the norms have: those of all layers, and the last one's."""
+    family = family_of(model)
+    query, key = (heads * model.head_size for heads in (model.heads, model.key_value_heads))
+    of_queries_and_keys = {"none": 0, "head": 2 * model.head_size, "whole": query + key}
+    hidden = family.norm_floats * model.hidden_size
+    layer = family.norms * hidden + of_queries_and_keys[family.query_key_norm]
+    return model.layers * layer + hidden
+
+
 def _linear(name: str, role: Role, model: ModelProfile) -> Linear:
     query = model.heads * model.head_size
     key = model.key_value_heads * model.head_size

@@ -47,6 +47,7 @@ def check(configuration: Configuration, model: ModelProfile | None = None) -> No
     _check_quantization(method_spec, configuration.quantization)
     _check_match(optimizer_spec, configuration)
     _check_packing(method_spec, configuration, model)
+    _check_checkpointing(method_spec, configuration)
     if model is not None:
         _check_conditions(configuration, model)
 
@@ -200,6 +201,12 @@ def _check_packing(
         rule = f"packed texts are not known to be kept apart in models of the family {model.family}"
     if configuration.packing and rule:
         raise _invalid("packing", rule, configuration.packing, "Set packing to false.")
+
+
+def _check_checkpointing(spec: MethodSpec, configuration: Configuration) -> None:
+    if configuration.gradient_checkpointing and not spec.checkpoints:
+        rule = f"{spec.title} hands each layer a cache, which a second pass would not find"
+        raise _invalid("gradient_checkpointing", rule, True, "Set gradient_checkpointing to false.")
 
 
 def _check_conditions(configuration: Configuration, model: ModelProfile) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from math import ceil
 
 from metadata.features.task import completion_tokens, prompt_tokens, training_examples
+from metadata.methods import METHODS
 from metadata.records import Configuration, Device, Lengths, ModelProfile, Precision, Task
 from metadata.step_costs import LOGITS_TRAFFIC, UPDATE_OPERATIONS, StepCosts, step_costs
 
@@ -175,8 +176,14 @@ def _mean_tokens(configuration: Configuration, task: Task) -> int:
 
 def _cut(tokens: float, configuration: Configuration, task: Task) -> int:
     end = 1  # the token that ends a text
-    limit = min(configuration.max_length_tokens, task.model.context_tokens)
+    limit = min(configuration.max_length_tokens, room_tokens(configuration, task.model))
     return max(2, min(ceil(tokens) + end, limit))
+
+
+def room_tokens(configuration: Configuration, model: ModelProfile) -> int:
+    """Return how much of the context the method's own tokens leave to a text."""
+    method = configuration.method
+    return model.context_tokens - METHODS[method.name].virtual_tokens(method.values)
 
 
 def _quantile(lengths: Lengths, share: float) -> float:
@@ -233,6 +240,7 @@ def _largest(
 def _at(
     costs: StepCosts, size: int, length: int, *, target_share: float, accumulates: bool = False
 ) -> Footprint:
+    length += costs.tokens_before
     tokens = size * length
     pairs = tokens * length
     kept = costs.kept_per_step + costs.kept_per_token * tokens + costs.kept_per_pair * pairs

@@ -7,7 +7,7 @@ in the method table were measured on layers of each family under a dispatch mode
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from metadata.architectures import Linear, linears, targeted
@@ -15,6 +15,7 @@ from metadata.methods import METHODS
 from metadata.methods.spec import MethodSpec
 from metadata.optimizers import OPTIMIZERS
 from metadata.optimizers.spec import OptimizerSpec
+from metadata.parameters import Values
 from metadata.records import Configuration, ModelProfile
 
 FP32_BYTES = 4
@@ -32,6 +33,11 @@ LOGITS_TRAFFIC = 4.0  # bytes moved per byte of logits held
 UPDATE_PASSES = 24
 UPDATE_OPERATIONS = 60
 CHECKPOINTED_PASSES = 4 / 3  # a forward pass is a third of the work, and is done again
+FORWARD_PASSES = {"zeroth_order": 2, "population": 1}  # a step, without gradients
+LIVE_HIDDEN = 3.0  # copies of the hidden state beside a layer's MLP, in the model's precision
+# Passes over all trained weights of three moves along a direction and of the step: each draws its
+# numbers, reads them, and reads and writes the weights.
+MOVING_PASSES = 4 * 4
 FIXED_OPERATIONS = 100  # embedding, last norm, logits and loss
 
 
@@ -78,6 +84,7 @@ class StepCosts:
     Pairs are those of tokens that attend to each other. `kept` is held from the forward pass to
     the backward one, `live` only while one layer is worked on, `traffic` is read and written.
     What is held `per_step` is the same for any batch: weights that the method builds anew.
+    `tokens_before` go through the layers with each text, and are no part of it.
     """
 
     weights_bytes: float
@@ -88,6 +95,7 @@ class StepCosts:
     kept_per_token: float
     kept_per_pair: float
     kept_per_step: float
+    tokens_before: int
     live_per_token: float
     live_per_pair: float
     live_per_step: float
@@ -102,7 +110,18 @@ class StepCosts:
 
 
 def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
-    """Return the costs of one forward and backward pass, and of the optimizer's step after it."""
+    """Return the costs of the passes of one step, and of the optimizer's part after them.
+
+    With gradients these are a forward and a backward pass, without them forward passes only.
+    """
+    kind = OPTIMIZERS[configuration.optimizer.name].kind
+    if kind == "gradient":
+        return _costs_of_gradients(configuration, model)
+    plain = configuration.model_copy(update={"gradient_checkpointing": False})
+    return _costs_of_passes(_costs_of_gradients(plain, model), plain, model, FORWARD_PASSES[kind])
+
+
+def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> StepCosts:
     spec = METHODS[configuration.method.name]
     targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
     optimizer = OPTIMIZERS[configuration.optimizer.name]
@@ -127,6 +146,7 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
         state_bytes=trainable * (state_bytes + FP32_BYTES * spec.state_copies),
         update_bytes=UPDATE_PASSES * trainable * trained_width,
         **_held(configuration, model, layer_bytes, pair_bytes, step_bytes / model.layers),
+        tokens_before=tokens_before(spec, configuration.method.values),
         logits_per_token=logits,
         logits_per_target=model.vocabulary * TARGET_LOGITS_COPIES * FP32_BYTES,
         flops_per_token=passes * _flops(spec, model, trainable),
@@ -135,6 +155,40 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
         weight_traffic=passes * _weight_traffic(configuration, model),
         other_weight_traffic=passes * _rebuilt_bytes(spec, model, targets),
         operations=_operations(configuration, model, len(targets), passes),
+    )
+
+
+def tokens_before(spec: MethodSpec, values: Values) -> int:
+    """Return how many tokens of the method go through the layers with each text."""
+    return spec.virtual_tokens(values) if spec.runs_virtual_tokens else 0
+
+
+def _costs_of_passes(
+    costs: StepCosts, configuration: Configuration, model: ModelProfile, passes: int
+) -> StepCosts:
+    """Return the costs of forward passes without a graph: one layer at a time is held."""
+    spec, width = METHODS[configuration.method.name], PRECISION_BYTES[configuration.precision]
+    layer, share = layer_of(model), passes / 3  # a forward pass is a third of the work
+    trained = 0 if spec.trains_base else costs.trainable
+    computed = _linear_weights(model) + model.vocabulary * model.hidden_size + trained
+    live = LIVE_HIDDEN * model.hidden_size + max(2.0, layer.mlp) * model.mlp_width
+    return replace(
+        costs,
+        gradient_bytes=0.0,
+        update_bytes=(passes - 1) * MOVING_PASSES / UPDATE_PASSES * costs.update_bytes,
+        kept_per_token=0.0,
+        kept_per_pair=0.0,
+        kept_per_step=0.0,
+        live_per_token=width * live,
+        live_per_pair=_pair_bytes(configuration, model, width),
+        live_per_step=costs.kept_per_step / model.layers,
+        logits_per_token=costs.logits_per_token / LOGITS_COPIES,
+        flops_per_token=passes * 2 * computed,
+        flops_per_pair=share * costs.flops_per_pair,
+        traffic_per_token=share * costs.traffic_per_token,
+        weight_traffic=passes * _weights_bytes(configuration, model),
+        other_weight_traffic=share * costs.other_weight_traffic,
+        operations=ceil(share * costs.operations),
     )
 
 
@@ -198,7 +252,9 @@ def _flops(spec: MethodSpec, model: ModelProfile, trainable: int) -> float:
 def _operations(
     configuration: Configuration, model: ModelProfile, targets: int, passes: float
 ) -> int:
-    layer = layer_of(model).operations + targets * METHODS[configuration.method.name].operations
+    spec = METHODS[configuration.method.name]
+    times = targets if spec.uses_target_modules else 1
+    layer = layer_of(model).operations + times * spec.operations
     if configuration.quantization != "none":
         layer += QUANTIZED_OPERATIONS * len(linears(model))
     return ceil(passes * model.layers * layer) + FIXED_OPERATIONS

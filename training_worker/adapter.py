@@ -124,6 +124,8 @@ def without_known_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # peft asks transformers by a name that is on its way out
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        # said of norms, whose widths PEFT asks for and does not use
+        warnings.filterwarnings("ignore", message="Unsupported layer type")
         # AdaLoRA's ranks are kept by the name of a weight, and PEFT 0.21.2 looks for a module's
         warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
         yield

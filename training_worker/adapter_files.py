@@ -27,7 +27,21 @@ CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 CONFIGURATION_FILE = "peftwise.json"  # beside them: how it was trained, in our own words
 MOST_BYTES = 1_000_000  # of a config; those of a model of 100 layers have a few thousand
 # What PEFT writes beside a method's own values and what a trained adapter may differ in by layer.
-SHARED = frozenset({"peft_type", "task_type", "inference_mode", "rank_pattern", "alpha_pattern"})
+SHARED = frozenset(
+    {
+        "peft_type",
+        "task_type",
+        "inference_mode",
+        "rank_pattern",
+        "alpha_pattern",
+        # of methods that put tokens before a text
+        "num_virtual_tokens",
+        "num_transformer_submodules",
+        "num_attention_heads",
+        "num_layers",
+        "token_dim",
+    }
+)
 # Said by the file, and of no use here: the base is the caller's.
 IGNORED = frozenset({"base_model_name_or_path", "peft_version", "revision", "inference_mode"})
 _PLAIN = re.compile(r"[\w.\- ]{0,200}")  # no regular expression, path or address can be said

@@ -56,14 +56,23 @@ def merge(model: Any, configuration: Configuration) -> Any:
         InvalidConfiguration: The method has no merge, or a merged weight is not finite.
     """
     check_serving(configuration, "merged")
+    precision = model.dtype
     try:
-        return model.merge_and_unload(safe_merge=True)
+        return _in_one_precision(model.merge_and_unload(safe_merge=True), precision)
     except ValueError as error:
         raise InvalidConfiguration(
             f"method.name: merging must give finite weights; PEFT refused: {error}. Serve the "
             "adapter as it is, or train at a lower rate.",
             param="method.name",
         ) from error
+
+
+def _in_one_precision(model: Any, precision: torch.dtype) -> Any:
+    """Return the same model with what was trained in fp32 in the precision of the others."""
+    for weight in model.parameters():
+        if weight.dtype == torch.float32:
+            weight.data = weight.data.to(precision)
+    return model
 
 
 def needs_lora_form(model: Any) -> bool:

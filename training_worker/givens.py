@@ -12,8 +12,11 @@ from metadata.architectures import FAMILIES
 from metadata.methods.variants import ROW_SHARDED
 from metadata.parameters import number
 from metadata.records import Configuration
+from training_worker.context_prompt import choose_context
 from training_worker.setting import Setting
+from training_worker.sources import embedding_name, frequent_tokens
 from training_worker.targets import Targets
+from training_worker.tuners.norms import norm_names
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,14 @@ class Scene:
     configuration: Configuration
     targets: Targets
     setting: Setting
+
+
+def _whole(scene: Scene, name: str) -> int:
+    return int(number(scene.configuration.method.values, name))
+
+
+def _context(scene: Scene) -> list[tuple[int, int]]:
+    return choose_context(scene.setting.batches, _whole(scene, "num_virtual_tokens"))
 
 
 def group_size(scene: Scene) -> int:
@@ -59,16 +70,24 @@ def _of(config: type[Any], *names: str, **fixed: object) -> Callable[[Scene], An
 
 GIVENS: Mapping[str, Callable[[Scene], Any]] = {
     "bdlora": _blocks,
+    "context_ids": lambda scene: [token for token, _ in _context(scene)],
+    "context_mask": lambda scene: [1 for _ in _context(scene)],
+    "context_types": lambda scene: [kind for _, kind in _context(scene)],
     "corda": lambda scene: CordaConfig(),
+    "embedding": lambda scene: [embedding_name(scene.model)],
     "endings": lambda scene: list(scene.targets.endings),
     "feedforward": lambda scene: list(scene.targets.feedforward),
     "first_steps": lambda scene: scene.setting.steps // 10,
+    "frequent_tokens": lambda scene: frequent_tokens(
+        scene.model, scene.setting.batches, _whole(scene, "tokens")
+    ),
     "group_size": group_size,
     "is_transposed": lambda scene: scene.targets.transposed,
     "kasa": _of(KasaConfig, "beta", "gamma"),
     "last_steps": lambda scene: max(0, min(3 * scene.setting.steps // 10, scene.setting.steps - 2)),
     "lora_ga": lambda scene: LoraGAConfig(),
     "velora": _of(VeloraConfig, "num_groups", "scale", init_type="batch_average"),
+    "norms": lambda scene: norm_names(scene.model),
     "steps": lambda scene: max(2, scene.setting.steps),  # AdaLoRA looks at two before it gives
 }
 

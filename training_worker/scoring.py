@@ -136,11 +136,16 @@ def score(
 
 
 def target_logits(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return logits in fp32 and ids of all target tokens, and the mask of shape (B, L - 1)."""
+    """Return logits in fp32 and ids of all target tokens, and the mask of shape (B, L - 1).
+
+    A method may put tokens before each text: the last L positions are the text's.
+    """
     output = model(input_ids=batch.input_ids_BL, use_cache=False, **_who_sees_whom(batch))
+    length = batch.input_ids_BL.shape[1]
     labels_BL = batch.labels_BL[:, 1:]
     is_target_BL = labels_BL != IGNORED
-    return output.logits[:, :-1][is_target_BL].float(), labels_BL[is_target_BL], is_target_BL
+    logits_BLV = output.logits[:, -length:-1]
+    return logits_BLV[is_target_BL].float(), labels_BL[is_target_BL], is_target_BL
 
 
 def _who_sees_whom(batch: Batch) -> dict[str, torch.Tensor]:

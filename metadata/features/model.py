@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from metadata.architectures import family_of, linears
+from metadata.architectures import family_of, linears, norm_weights
 from metadata.errors import InvalidRequest, UnknownModel
 from metadata.records import ModelProfile
 
@@ -155,17 +155,10 @@ def usual_bytes_per_token(vocabulary: int) -> float:
 def count_parameters(model: ModelProfile) -> int:
     """Return the number of weights of a dense causal language model of these sizes."""
     family = family_of(model)
-    hidden, query = model.hidden_size, model.heads * model.head_size
-    per_head = {
-        "none": 0,
-        "head": 2 * model.head_size,
-        "whole": query + model.key_value_heads * model.head_size,
-    }[family.query_key_norm]
     layer = sum(t.d_in * t.d_out + t.d_out * t.bias for t in linears(model))
-    layer += family.norms * family.norm_floats * hidden + per_head
     positions = model.context_tokens + family.more_positions if family.learned_positions else 0
     tables = model.vocabulary * (1 if model.tied_embeddings else 2) + positions
-    return model.layers * layer + tables * hidden + family.norm_floats * hidden
+    return model.layers * layer + tables * model.hidden_size + norm_weights(model)
 
 
 def _counted(fields: dict[str, Any]) -> ModelProfile:

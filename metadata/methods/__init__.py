@@ -6,9 +6,12 @@ from metadata.methods import (
     adaptive_rank,
     blocks,
     chained,
+    embeddings,
     low_rank,
+    norms,
     orthogonal,
     products,
+    prompt,
     scaling,
     selective,
     shared,
@@ -33,6 +36,9 @@ FAMILIES = (
     spectral,
     orthogonal,
     sparse,
+    norms,
+    embeddings,
+    prompt,
 )
 METHODS: Mapping[str, MethodSpec] = {
     spec.name: spec for family in FAMILIES for spec in family.ENTRIES

@@ -30,6 +30,12 @@ def share_nothing(values: Values, linear: Linear) -> float:
     return 0.0
 
 
+def no_tokens(values: Values) -> int:
+    """Put no tokens before a text."""
+    del values
+    return 0
+
+
 def count_nothing(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count nothing."""
     del values, targets, model
@@ -65,7 +71,8 @@ class MethodSpec:
             is in another precision.
         state_copies: fp32 copies of the trained weights that the method holds beside the
             optimizer's.
-        operations: Operations a step adds per targeted linear, forward and backward, views too.
+        operations: Operations a step adds per targeted linear, or per layer for a method without,
+            forward and backward, views too.
         weight_passes: Times a pass reads or writes all targeted weights in fp32 to rebuild them.
         in_model_precision: Whether the adapter computes in the model's precision, not in fp32.
         trains_base: Whether weights of the model itself are trained, in the model's precision.
@@ -73,6 +80,10 @@ class MethodSpec:
         rate_source: Where that multiple comes from.
         conditions: What must hold of the values on a model.
         packs: Whether several texts can stand in one row; not where tokens are put before a text.
+        checkpoints: Whether layers can be run again in the backward pass; not where a cache is
+            handed to them.
+        virtual_tokens: (values) -> learnt positions before each text, which take up context.
+        runs_virtual_tokens: Whether these go through the layers as other tokens do.
         starts_at_base: Whether the output before the first step is the frozen model's.
         undecayed: Parts of the names of weights that rest elsewhere than at 0, so that weight
             decay would harm them.
@@ -106,6 +117,9 @@ class MethodSpec:
     uses_target_modules: bool = True
     conditions: tuple[Condition, ...] = ()
     packs: bool = True
+    checkpoints: bool = True
+    virtual_tokens: Callable[[Values], int] = no_tokens
+    runs_virtual_tokens: bool = True
     starts_at_base: bool = True
     undecayed: tuple[str, ...] = ()
     no_merge: str = ""

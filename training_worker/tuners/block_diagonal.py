@@ -49,8 +49,7 @@ def add_boft(model: Any, config: Any, setting: Setting) -> Any:
     """
     del setting
     adapted = peft.get_peft_model(model, config)
-    for module in adapted.modules():
-        if isinstance(module, BOFTLayer):
-            permutations: torch.Tensor = module.get_buffer("boft_P")
-            module.register_buffer("boft_P", permutations.to(model.dtype), persistent=False)
+    layers: list[Any] = [one for one in adapted.modules() if isinstance(one, BOFTLayer)]
+    for one in layers:
+        one.boft_P = one.boft_P.to(model.dtype)
     return adapted
