@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -32,8 +33,8 @@ class TensorMeter(TorchDispatchMode):
 
     def add(self, tensors: Iterable[torch.Tensor]) -> None:
         """Count the storages of tensors, each once."""
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
+        for part in chain.from_iterable(map(_parts, tensors)):
+            storage = part.untyped_storage()
             if storage._cdata not in self._known:
                 self._hold(storage)
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
@@ -53,6 +54,11 @@ class TensorMeter(TorchDispatchMode):
     def _release(self, key: int, bytes_held: int) -> None:
         self._known.discard(key)
         self.live_bytes -= bytes_held
+
+
+def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return what has a tensor's numbers in storage: of a sparse one its places and values."""
+    return (tensor._indices(), tensor._values()) if tensor.is_sparse else (tensor,)
 
 
 class Clock:

@@ -1,6 +1,6 @@
 """Choose how many examples go through the model together; the result of a run is the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ def first_micro_batch(
     batch = request.configuration.batch_size
     if request.micro_batch_size is not None:
         return min(batch, request.micro_batch_size)
-    profile = _profile(model.config.to_dict())
+    profile = profile_of(model)
     if device.type != "cuda" or profile is None:
         return min(batch, CPU_MICRO_BATCH)
     limit = request.limits.memory_bytes or int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])
@@ -52,9 +52,9 @@ def largest_that_fits(
     return size
 
 
-def _profile(config: Mapping[str, Any]) -> ModelProfile | None:
+def profile_of(model: Any) -> ModelProfile | None:
     """Return the sizes of a model, or None where its config does not tell them."""
     try:
-        return profile_model(config, id="base")
+        return profile_model(model.config.to_dict(), id="base")
     except InvalidRequest:
         return None

@@ -15,7 +15,7 @@ from training_worker.entries import resolve
 from training_worker.failures import check_kept, classify
 from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
-from training_worker.micro_batch import first_micro_batch
+from training_worker.micro_batch import first_micro_batch, profile_of
 from training_worker.model import Base, choose_device, load_base, prepare
 from training_worker.optimizer import freeze
 from training_worker.randomness import own_random_numbers
@@ -59,6 +59,7 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     check_serving(configuration, request.serve_with)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
+    check(configuration, profile_of(base.model))
     before = METHODS[configuration.method.name].virtual_tokens(configuration.method.values)
     length = min(configuration.max_length_tokens, base.context_tokens - before)
     splits = encode_splits(request, base.tokenizer, max_length_tokens=length)

@@ -94,3 +94,14 @@ def test_a_clock_can_be_read_while_it_runs_and_goes_on_after_an_error() -> None:
     time.sleep(0.01)
 
     assert clock.seconds == before
+
+
+def test_a_sparse_tensor_counts_its_places_and_values() -> None:
+    with TensorMeter() as meter:
+        places, values = torch.zeros(2, 100, dtype=torch.long), torch.zeros(100)
+        dense_bytes = meter.live_bytes
+        one = torch.sparse_coo_tensor(places, values, (1000, 1000))
+
+        assert meter.live_bytes >= dense_bytes > 0
+        assert meter.live_bytes < 3 * dense_bytes
+    assert one.is_sparse

@@ -1,15 +1,20 @@
 """One run, whole, on models of two layers with random weights."""
 
+from dataclasses import replace
 from math import isclose
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig
 
 from metadata.examples import Example, Turn
+from metadata.features.model import profile_model
 from metadata.messages import Limits
 from metadata.methods import METHODS
-from metadata.records import Measurement
+from metadata.records import Configuration, Measurement
+from metadata.space import exists, sample
 from training_worker.request import StepTaken
 from training_worker.run import RunResult, run
 
@@ -18,12 +23,25 @@ def losses(result: RunResult, split: str) -> list[float]:
     return [point.value for point in result.curve if point.name == "loss" and point.split == split]
 
 
+def suited(usual: Configuration, base_model: str) -> Configuration:
+    """Return a configuration whose method's values go with a model, the usual ones if they do."""
+    profile = profile_model(AutoConfig.from_pretrained(base_model).to_dict(), id="tiny")
+    if exists(usual, profile):
+        return usual
+    rng, name = np.random.default_rng(0), usual.method.name
+    drawn = sample(profile, count=50, rng=rng, methods=[name], optimizers=["adamw"])
+    if not drawn:
+        pytest.skip("none of the method's values goes with this model")
+    changes = {"method": drawn[0].method, "target_modules": drawn[0].target_modules}
+    return usual.model_copy(update=changes)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("base_model", ["tiny_llama", "tiny_gpt2"])
 def test_every_method_trains_and_is_scored(method, base_model, make_request, request, tmp_path):
-    asked = make_request(
-        method, base_model=request.getfixturevalue(base_model), output_folder=tmp_path / "adapter"
-    )
+    base = request.getfixturevalue(base_model)
+    usual = make_request(method, base_model=base, output_folder=tmp_path / "adapter")
+    asked = replace(usual, configuration=suited(usual.configuration, base))
 
     result = run(asked)
 
