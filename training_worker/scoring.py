@@ -4,6 +4,7 @@ Axes: B examples of a batch, L tokens, E examples scored, D completions to rank.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
@@ -140,12 +141,20 @@ def target_logits(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor,
 
     A method may put tokens before each text: the last L positions are the text's.
     """
-    output = model(input_ids=batch.input_ids_BL, use_cache=False, **_who_sees_whom(batch))
+    with in_precision(model):
+        output = model(input_ids=batch.input_ids_BL, use_cache=False, **_who_sees_whom(batch))
     length = batch.input_ids_BL.shape[1]
     labels_BL = batch.labels_BL[:, 1:]
     is_target_BL = labels_BL != IGNORED
     logits_BLV = output.logits[:, -length:-1]
     return logits_BLV[is_target_BL].float(), labels_BL[is_target_BL], is_target_BL
+
+
+def in_precision(model: Any) -> AbstractContextManager[Any]:
+    """Have the layers of a quantised base hand on bf16: PEFT's for IA3 and others hand on fp32."""
+    if getattr(model, "is_quantized", False):
+        return torch.autocast(model.device.type, dtype=torch.bfloat16)
+    return nullcontext()
 
 
 def _who_sees_whom(batch: Batch) -> dict[str, torch.Tensor]:
