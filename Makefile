@@ -37,7 +37,7 @@ install: $(VENV)/.installed-all
 
 # The versions that are known to work together, from an environment with every extra.
 constraints: $(VENV)/.installed-all
-	$(PIP_INSTALL) -c constraints.txt -e '.[worker,postgres,ray,dev]'
+	$(PIP_INSTALL) -c constraints.txt -e '.[worker,quantized,postgres,ray,dev]'
 	$(BIN)/python -m pip freeze --exclude-editable \
 		| sed -n 's/^\([A-Za-z0-9._-]*==[^+ ]*\).*/\1/p' > $(VENV)/frozen.txt
 	mv $(VENV)/frozen.txt constraints.txt
