@@ -34,7 +34,7 @@ UPDATE_PASSES = 24
 UPDATE_OPERATIONS = 60
 CHECKPOINTED_PASSES = 4 / 3  # a forward pass is a third of the work, and is done again
 FORWARD_PASSES = {"zeroth_order": 2, "population": 1}  # a step, without gradients
-LIVE_HIDDEN = 3.0  # copies of the hidden state beside a layer's MLP, in the model's precision
+LIVE_HIDDEN = 3.0  # copies of the hidden state beside what a layer works on
 # Passes over all trained weights of three moves along a direction and of the step: each draws its
 # numbers, reads them, and reads and writes the weights.
 MOVING_PASSES = 4 * 4
@@ -171,7 +171,9 @@ def _costs_of_passes(
     layer, share = layer_of(model), passes / 3  # a forward pass is a third of the work
     trained = 0 if spec.trains_base else costs.trainable
     computed = _linear_weights(model) + model.vocabulary * model.hidden_size + trained
-    live = LIVE_HIDDEN * model.hidden_size + max(2.0, layer.mlp) * model.mlp_width
+    query, key = model.heads * model.head_size, model.key_value_heads * model.head_size
+    in_mlp, in_attention = max(2.0, layer.mlp) * model.mlp_width, layer.query * query + 2 * key
+    live = LIVE_HIDDEN * model.hidden_size + max(in_mlp, in_attention)
     return replace(
         costs,
         gradient_bytes=0.0,
