@@ -73,10 +73,15 @@ class TunerLayer(nn.Module, BaseTunerLayer):
         self, adapter_name: str, device: torch.device | None = None
     ) -> None:
         """Move an adapter, in its own precision: PEFT's would round what was loaded in fp32."""
+        target = device or self.weight.device
         for name in (*self.adapter_layer_names, *self.buffer_names):
             held = getattr(self, name)
-            if adapter_name in held and not held[adapter_name].is_meta:
-                held[adapter_name].data = held[adapter_name].data.to(device or self.weight.device)
+            if adapter_name not in held or held[adapter_name].is_meta:
+                continue
+            own = held[adapter_name]
+            moved = own.data.to(target)
+            is_trained = isinstance(own, nn.Parameter)
+            held[adapter_name] = nn.Parameter(moved, own.requires_grad) if is_trained else moved
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the module's result with the active adapters on it, one after the other."""

@@ -8,9 +8,11 @@ from enum import EnumMeta
 from typing import Any
 
 from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING, PeftType
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from peft.utils import register_peft_method
 
 OURS = "peftwise_"  # before each name, so that PEFT may bring a method of the same name
+OTHER_PEFT = "Use a version of peft that constraints.txt names."
 
 
 def kind_of(method: str) -> str:
@@ -22,10 +24,15 @@ def register(method: str, config: type, model: Any) -> None:
     """Have PEFT know a method by its config class and its tuner; once more changes nothing.
 
     Raises:
-        ImportError: PEFT keeps its methods in another way than this can extend.
+        ImportError: PEFT keeps its methods in another way than this can extend, or has the prefix.
     """
     kind = kind_of(method)
     if kind not in PeftType.__members__:
+        if model.prefix in PEFT_TYPE_TO_PREFIX_MAPPING.values():  # PEFT's own check sees none
+            raise ImportError(
+                f"Peftwise names the weights of {method} by {model.prefix!r}, and so does a method "
+                f"of PEFT's. {OTHER_PEFT}"
+            )
         _extend(kind)
     member = PeftType[kind]
     if member in PEFT_TYPE_TO_CONFIG_MAPPING:  # the method's module was loaded again
@@ -55,5 +62,5 @@ def _extend(kind: str) -> None:
     except (AssertionError, AttributeError, TypeError) as error:
         raise ImportError(
             f"Peftwise enters methods of its own into PEFT's PeftType, and could not enter {kind} "
-            f"({type(error).__name__}: {error}). Use a version of peft that constraints.txt names."
+            f"({type(error).__name__}: {error}). {OTHER_PEFT}"
         ) from error
