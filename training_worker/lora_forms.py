@@ -14,6 +14,7 @@ from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.variants import BlockDiagonalLinear
 from peft.tuners.miss.layer import MissLayer
 from peft.tuners.peanut.layer import PeanutLayer
+from peft.tuners.psoft.layer import PsoftLayer
 from peft.tuners.pvera.layer import PveraLayer
 from peft.tuners.tinylora.layer import TinyLoraLayer
 from peft.tuners.unilora.layer import UniLoraLayer
@@ -108,6 +109,14 @@ def of_vblora(layer: Any) -> Factors:
     return a, b, 1.0
 
 
+def of_psoft(layer: Any) -> Factors:
+    """Return the singular vectors, with what the rotation moves of them in B."""
+    a, b = layer._get_psoft_ab_cache_buffers(ADAPTER)
+    rotation = layer.psoft_R[ADAPTER].get_matrix()
+    moved = rotation - torch.eye(len(rotation), device=rotation.device)
+    return a.float(), b.float() @ moved.float(), layer.scaling[ADAPTER]
+
+
 def of_vera(layer: Any) -> Factors:
     """Return the parts of the shared factors that this layer uses, scaled by its vectors."""
     a = layer.vera_A[ADAPTER][:, : layer.in_features]
@@ -123,6 +132,7 @@ READERS: Mapping[type, Callable[[Any], Factors]] = {
     MissLayer: of_miss,
     DeftLayer: of_deft,
     PeanutLayer: of_peanut,
+    PsoftLayer: of_psoft,
     PveraLayer: of_pvera,
     TinyLoraLayer: of_tinylora,
     UniLoraLayer: of_vblora,

@@ -18,6 +18,7 @@ from metadata.methods import (
     sparse,
     spectral,
     starts,
+    subspaces,
     variants,
 )
 from metadata.methods.spec import MethodSpec
@@ -39,6 +40,7 @@ FAMILIES = (
     norms,
     embeddings,
     prompt,
+    subspaces,
 )
 METHODS: Mapping[str, MethodSpec] = {
     spec.name: spec for family in FAMILIES for spec in family.ENTRIES

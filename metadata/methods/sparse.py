@@ -1,10 +1,13 @@
-"""Training of a few single weights of each linear."""
+"""Training of a few single weights of each linear.
+
+Super-Tuning with LoRA beside it, which its paper calls Supra, is left out: LoRA is a method here.
+"""
 
 from metadata.architectures import Linear
 from metadata.methods.conditions import plain_linears
 from metadata.methods.low_rank import count_lora
 from metadata.methods.spec import Fault, MethodSpec
-from metadata.parameters import Integer, Values, number
+from metadata.parameters import Float, Integer, Values, number
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -37,6 +40,19 @@ def rebuild_weights(values: Values, targets: Targets, model: ModelProfile) -> in
     return weights + SPARSE_FLOATS * count_lora(values, targets, model)
 
 
+def count_largest(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the share of each linear's weights that is trained."""
+    share = 1 - number(values, "sparsity")
+    return model.layers * sum(int(t.d_in * t.d_out * share) for t in targets)
+
+
+def rebuild_with_largest(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Keep the whole new weight, and an index of 64 bits per trained one."""
+    weights = model.layers * sum(t.d_in * t.d_out for t in targets)
+    return weights + 2 * count_largest(values, targets, model)
+
+
+SPARSITY = Float(name="sparsity", lower=0.9, upper=0.999, default=0.99)
 SHIRA = MethodSpec(
     name="shira",
     title="SHiRA, sparse high-rank adapter",
@@ -57,4 +73,23 @@ SHIRA = MethodSpec(
     quantizations=("int8", "nf4"),
     paper="arXiv:2406.13175",
 )
-ENTRIES = (SHIRA,)
+SUPER_TUNING = MethodSpec(
+    name="supertuning",
+    title="Super-Tuning of the largest weights",
+    target="peft.SupertuningConfig",
+    parameters=(SPARSITY,),
+    trainable=count_largest,
+    frozen_numbers=count_largest,
+    activation_floats=keep_input,
+    shared_floats=keep_input,
+    step_floats=rebuild_with_largest,
+    operations=9,
+    weight_passes=4.0,
+    in_model_precision=True,
+    rate_factor=1.0,
+    rate_source="our choice: SHiRA's kind of weights, at LoRA's rate",
+    conditions=(plain_linears,),
+    no_lora="its update has full rank",
+    paper="arXiv:2607.09287",
+)
+ENTRIES = (SHIRA, SUPER_TUNING)

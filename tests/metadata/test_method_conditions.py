@@ -49,6 +49,10 @@ REFUSED: list[tuple[str, ModelProfile, dict[str, Any], str, str]] = [
     ("road", GPT2, {}, "name", "plain linear maps"),
     ("shira", MODEL, {"r": 43}, "r", "r at most 42 on self_attn.k_proj"),
     ("shira", GPT2, {}, "name", "plain linear maps"),
+    ("supertuning", GPT2, {}, "name", "plain linear maps"),
+    ("psoft", MODEL, {"r": 65}, "r", "smallest width it is used on, 64"),
+    ("psoft", GPT2, {}, "name", "plain linear maps"),
+    ("osf", GPT2, {}, "name", "plain linear maps"),
     ("trainable_tokens", MODEL, {"tokens": 2049}, "tokens", "at most the 2048"),
     *(
         (

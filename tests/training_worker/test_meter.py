@@ -97,7 +97,7 @@ def test_a_clock_can_be_read_while_it_runs_and_goes_on_after_an_error() -> None:
 
 
 def test_a_sparse_tensor_counts_its_places_and_values() -> None:
-    with TensorMeter() as meter:
+    with torch.sparse.check_sparse_tensor_invariants(), TensorMeter() as meter:
         places, values = torch.zeros(2, 100, dtype=torch.long), torch.zeros(100)
         dense_bytes = meter.live_bytes
         one = torch.sparse_coo_tensor(places, values, (1000, 1000))
