@@ -212,7 +212,7 @@ def rehearse(
         with own_random_numbers(), TensorMeter() as meter:
             meter.add(learner.model.parameters())
             meter.add(learner.model.buffers())
-            steps = trainer.begin(learner, configuration, steps=len(plan), rows=rows)
+            steps = trainer.begin(learner, configuration, steps=max(2, len(plan)), rows=rows)
             for number in (1, 2):
                 steps.take([largest] * (2 if accumulates else 1), number=number)
         return int(meter.peak_bytes)

@@ -21,8 +21,9 @@ from training_worker.derivative_free.judging import judge_candidates, nats_of
 from training_worker.derivative_free.layers import Layer, searched_layers
 from training_worker.derivative_free.population import PopulationSteps, plan_calls
 from training_worker.derivative_free.projections import Projection, hidden_scales
-from training_worker.loop import Learner
+from training_worker.loop import Learner, rehearse
 from training_worker.scoring import target_logits
+from training_worker.trainers import TRAINERS
 
 SIZES = {"vocab_size": 258, "num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 32}
 CONFIGS = {
@@ -265,3 +266,14 @@ def test_an_early_end_of_the_budget_leaves_the_best_in_the_model(
     losses = searched(learner, asked(calls=17), examples, calls=17)
 
     assert abs(nats_of(learner, learner.collate(examples)) / losses[-1] - 1) < 1e-5
+
+
+def test_a_search_of_one_call_can_be_rehearsed(learner_of, examples, asked) -> None:
+    learner, configuration = learner_of("llama"), asked(calls=1).configuration
+    before = [weight.detach().clone() for weight in learner.weights.values()]
+    plan = plan_calls(examples, configuration, micro_batch_size=8)
+
+    peak = rehearse(learner, plan, configuration, trainer=TRAINERS["population"], rows=8)
+
+    assert peak > sum(weight.nbytes for weight in learner.model.parameters())
+    assert all(map(torch.equal, learner.weights.values(), before))
