@@ -14,7 +14,7 @@ from metadata.parameters import number
 from metadata.records import Configuration
 from training_worker.context_prompt import choose_context
 from training_worker.setting import Setting
-from training_worker.sources import embedding_name, frequent_tokens
+from training_worker.sources import attention_name, embedding_name, frequent_tokens
 from training_worker.targets import Targets
 from training_worker.tuners.norms import norm_names
 
@@ -70,6 +70,7 @@ def _of(config: type[Any], *names: str, **fixed: object) -> Callable[[Scene], An
 
 GIVENS: Mapping[str, Callable[[Scene], Any]] = {
     "bdlora": _blocks,
+    "attention": lambda scene: attention_name(scene.model),
     "context_ids": lambda scene: [token for token, _ in _context(scene)],
     "context_mask": lambda scene: [1 for _ in _context(scene)],
     "context_types": lambda scene: [kind for _, kind in _context(scene)],
@@ -85,6 +86,7 @@ GIVENS: Mapping[str, Callable[[Scene], Any]] = {
     "is_transposed": lambda scene: scene.targets.transposed,
     "kasa": _of(KasaConfig, "beta", "gamma"),
     "last_steps": lambda scene: max(0, min(3 * scene.setting.steps // 10, scene.setting.steps - 2)),
+    "layers": lambda scene: scene.model.config.num_hidden_layers,
     "lora_ga": lambda scene: LoraGAConfig(),
     "velora": _of(VeloraConfig, "num_groups", "scale", init_type="batch_average"),
     "norms": lambda scene: norm_names(scene.model),

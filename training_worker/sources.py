@@ -7,6 +7,13 @@ from typing import Any
 from training_worker.data import Batch
 
 
+def attention_name(model: Any) -> str:
+    """Return the end of the names of the attention modules."""
+    named = model.named_modules()
+    name = next(name for name, module in named if type(module).__name__.endswith("Attention"))
+    return str(name).rpartition(".")[2]
+
+
 def embedding_name(model: Any) -> str:
     """Return the end of the name of the table of input embeddings."""
     table = model.get_input_embeddings()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from metadata.methods import (
     adaptive_rank,
+    attention,
     blocks,
     chained,
     embeddings,
@@ -41,6 +42,7 @@ FAMILIES = (
     embeddings,
     prompt,
     subspaces,
+    attention,
 )
 METHODS: Mapping[str, MethodSpec] = {
     spec.name: spec for family in FAMILIES for spec in family.ENTRIES

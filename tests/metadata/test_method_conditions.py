@@ -49,6 +49,20 @@ REFUSED: list[tuple[str, ModelProfile, dict[str, Any], str, str]] = [
     ("road", GPT2, {}, "name", "plain linear maps"),
     ("shira", MODEL, {"r": 43}, "r", "r at most 42 on self_attn.k_proj"),
     ("shira", GPT2, {}, "name", "plain linear maps"),
+    (
+        "adaption_prompt",
+        MODEL.model_copy(update={"family": "qwen2"}),
+        {},
+        "name",
+        "knows the attention of llama, mistral, gpt2, not that of qwen2",
+    ),
+    (
+        "adaption_prompt",
+        MODEL.model_copy(update={"head_size": 64}),
+        {},
+        "name",
+        "as wide as the model, 128, and those of peftwise-tiny are 256",
+    ),
     ("supertuning", GPT2, {}, "name", "plain linear maps"),
     ("psoft", MODEL, {"r": 65}, "r", "smallest width it is used on, 64"),
     ("psoft", GPT2, {}, "name", "plain linear maps"),
@@ -76,6 +90,7 @@ ALLOWED: list[tuple[str, ModelProfile, dict[str, Any]]] = [
     ("trainable_tokens", MODEL, {"tokens": 2048}),
     ("cpt", MODEL, {"num_virtual_tokens": 256}),
     ("ln_tuning", GPT2, {}),
+    ("adaption_prompt", GPT2, {}),
 ]
 
 
