@@ -1,4 +1,4 @@
-"""CPT's context: examples of the training data before each text, and the loss on their labels.
+"""Contexts of training examples before each text: CPT's, with the loss on their labels; cartridges.
 
 Axes: V tokens of the context.
 
@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, cycle
 from typing import Any
 
+import peft
 import torch
+from peft.tuners.cartridge.utils import initialize_kv_prefix_from_past_key_values
 from torch.nn import functional
 
 from training_worker.data import IGNORED, Batch
+from training_worker.setting import Setting
 
 TYPES, INPUT, LABEL = 4, 2, 4  # types of an example's tokens, and two of them
 
@@ -70,3 +73,20 @@ def context_loss(model: Any) -> torch.Tensor:
     weights = config.opt_loss_decay_factor ** ((types_V.max() - types_V[1:]) // TYPES + 1)
     loss: torch.Tensor = (nats * weights * is_label).sum() / is_label.sum().clamp(min=1)
     return loss
+
+
+def add_cartridge(model: Any, config: Any, setting: Setting) -> Any:
+    """Return the model with a prefix of the keys and values that it has for training examples.
+
+    The paper starts from the text that is to be learnt, and so does this.
+
+    Paper: Eyuboglu et al., arXiv:2506.06266; its training data, made by asking the model about
+    the text, are the user's here.
+    """
+    tokens = [token for token, _ in choose_context(setting.batches, config.num_virtual_tokens)]
+    with torch.no_grad():
+        ids = torch.tensor([tokens], device=model.device)
+        cache = model.eval()(input_ids=ids, use_cache=True).past_key_values
+    adapted = peft.get_peft_model(model, config)
+    initialize_kv_prefix_from_past_key_values(adapted, past_key_values=cache)
+    return adapted

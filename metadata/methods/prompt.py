@@ -8,6 +8,7 @@ from metadata.records import ModelProfile
 Targets = tuple[Linear, ...]
 PREPENDS = "it prepends tokens and changes no weight"
 GATES, BIASES = 4, 2  # of an LSTM: matrices an input has, and vectors a gate has
+SINKS = 1  # first tokens of a cartridge that are not trained, as its paper says
 SHARE = 2  # at most one part in so many of the context is the method's
 
 
@@ -50,6 +51,17 @@ def count_prefix(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count a key and a value per token and layer."""
     del targets
     return prompt_length(values) * model.layers * 2 * _key_width(model)
+
+
+def count_cartridge(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the prefix but for the tokens that stay as they start."""
+    return count_prefix(values, targets, model) - freeze_sinks(values, targets, model)
+
+
+def freeze_sinks(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Count the first tokens, which attention rests on."""
+    del values, targets
+    return SINKS * model.layers * 2 * _key_width(model)
 
 
 def count_projected_prefix(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -167,6 +179,32 @@ PROJECTED_PREFIX = MethodSpec(
     quantizations=("int8", "nf4"),
     paper="arXiv:2101.00190",
 )
+CARTRIDGE = MethodSpec(
+    name="cartridge",
+    title="cartridge, a prefix that starts from training texts",
+    target="peft.CartridgeConfig",
+    parameters=(Integer(name="num_virtual_tokens", lower=2, upper=256, default=16, log=True),),
+    fixed={"num_frozen_tokens": SINKS},
+    injector="training_worker.context_prompt.add_cartridge",
+    trainable=count_cartridge,
+    frozen_numbers=freeze_sinks,
+    activation_floats=keep_nothing,
+    operations=12,
+    rate_factor=20.0,
+    rate_source="our choice: prefix tuning's",
+    uses_target_modules=False,
+    conditions=(leaves_half_the_context,),
+    packs=False,
+    checkpoints=False,
+    virtual_tokens=prompt_length,
+    runs_virtual_tokens=False,
+    starts_at_base=False,
+    undecayed=("prompt_encoder",),
+    no_merge=PREPENDS,
+    no_lora=PREPENDS,
+    quantizations=("int8", "nf4"),
+    paper="arXiv:2506.06266",
+)
 CPT = MethodSpec(
     name="cpt",
     title="CPT, context-aware prompt tuning",
@@ -187,6 +225,7 @@ CPT = MethodSpec(
     frozen_numbers=count_prompt,
     activation_floats=keep_nothing,
     operations=150,
+    needs_gradients=True,
     rate_factor=5.0,
     rate_source="our choice: prompt tuning's",
     uses_target_modules=False,
@@ -199,4 +238,4 @@ CPT = MethodSpec(
     quantizations=("int8", "nf4"),
     paper="arXiv:2410.17222",
 )
-ENTRIES = (PROMPT_TUNING, P_TUNING, PREFIX_TUNING, PROJECTED_PREFIX, CPT)
+ENTRIES = (PROMPT_TUNING, P_TUNING, PREFIX_TUNING, PROJECTED_PREFIX, CARTRIDGE, CPT)

@@ -76,7 +76,14 @@ REFUSED: list[tuple[str, ModelProfile, dict[str, Any], str, str]] = [
             "num_virtual_tokens",
             "at most half the context of peftwise-tiny, 64 tokens",
         )
-        for name in ("prompt_tuning", "p_tuning", "prefix_tuning", "prefix_tuning_mlp", "cpt")
+        for name in (
+            "prompt_tuning",
+            "p_tuning",
+            "prefix_tuning",
+            "prefix_tuning_mlp",
+            "cartridge",
+            "cpt",
+        )
     ),
 ]
 ALLOWED: list[tuple[str, ModelProfile, dict[str, Any]]] = [

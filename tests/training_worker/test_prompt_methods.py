@@ -213,6 +213,18 @@ def test_a_context_needs_examples() -> None:
         choose_context((), 8)
 
 
+def test_a_cartridge_starts_as_its_text_before_each_text() -> None:
+    spec = METHODS["cartridge"]
+    model = add_adapter(base(), asked(spec), SETTING).eval()
+    before = [token for token, _ in choose_context(SETTING.batches, 16)]
+
+    said = scores(model, LONG)
+
+    with torch.no_grad():
+        logits = base()(input_ids=torch.tensor([[*before, *LONG]])).logits[0, len(before) : -1]
+    torch.testing.assert_close(said, logits[1:], **CLOSE)  # the first token's label is no target
+
+
 def test_the_loss_on_the_context_is_that_of_its_labels() -> None:
     spec = METHODS["cpt"]
     torch.manual_seed(0)
