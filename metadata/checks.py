@@ -177,6 +177,9 @@ def _check_match(spec: OptimizerSpec, configuration: Configuration) -> None:
     """Refuse an optimizer with a method or with target modules that it is not made for."""
     method, target = configuration.method.name, configuration.target_modules
     schedule = configuration.schedule.name
+    if METHODS[method].needs_gradients and spec.kind != "gradient":
+        rule = f"{METHODS[method].title} acts on gradients, which {_title(spec)} has none of"
+        raise _invalid("method.name", rule, method, "Choose another of them.")
     if spec.methods and method not in spec.methods:
         rule = f"{_title(spec)} goes with {', '.join(spec.methods)}"
         raise _invalid("method.name", rule, method, "Choose one of them, or another optimizer.")

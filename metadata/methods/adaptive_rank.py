@@ -47,6 +47,7 @@ ADALORA = MethodSpec(
     state_copies=3.0,
     operations=126,
     injector="training_worker.adaptive_rank.add_adalora",
+    needs_gradients=True,
     rate_factor=1.0,
     rate_source="our choice: LoRA's, whose scale it has",
     conditions=(at_most_the_width("init_r"), below("target_r", "init_r")),

@@ -84,6 +84,8 @@ class MethodSpec:
             handed to them.
         virtual_tokens: (values) -> learnt positions before each text, which take up context.
         runs_virtual_tokens: Whether these go through the layers as other tokens do.
+        needs_gradients: Whether its steps act on the gradients themselves, so that only optimizers
+            that have some go with it.
         starts_at_base: Whether the output before the first step is the frozen model's.
         undecayed: Parts of the names of weights that rest elsewhere than at 0, so that weight
             decay would harm them.
@@ -118,6 +120,7 @@ class MethodSpec:
     conditions: tuple[Condition, ...] = ()
     packs: bool = True
     checkpoints: bool = True
+    needs_gradients: bool = False
     virtual_tokens: Callable[[Values], int] = no_tokens
     runs_virtual_tokens: bool = True
     starts_at_base: bool = True

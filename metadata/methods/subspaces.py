@@ -97,6 +97,7 @@ OSF = MethodSpec(
     step_floats=rebuild_osf,
     operations=46,
     weight_passes=4.0,
+    needs_gradients=True,
     rate_factor=0.1,
     rate_source="our choice: full fine-tuning's, whose weights it has in another basis",
     conditions=(plain_linears,),

@@ -3,12 +3,18 @@
 import peft
 import pytest
 import torch
+from peft.tuners.adalora import AdaLoraModel
 from transformers import AutoModelForCausalLM
 
+from metadata.features.model import profile_model
+from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.parameters import defaults
-from training_worker.adapter import without_known_warnings
+from metadata.space import exists
+from training_worker.adapter import add_adapter, trainable, without_known_warnings
+from training_worker.data import encode_splits
 from training_worker.run import run
+from training_worker.setting import look
 
 DERIVATIVE_FREE = [spec for spec in OPTIMIZERS.values() if spec.kind != "gradient"]
 IDS = torch.arange(2, 34).view(2, 16)
@@ -50,3 +56,30 @@ def test_a_run_learns_and_plain_peft_loads_what_it_saves(
         before = plain(IDS).logits
         after = peft.PeftModel.from_pretrained(plain, folder)(IDS).logits
     assert float((after - before).abs().max()) > 1e-5
+
+
+@pytest.mark.parametrize("spec", METHODS.values(), ids=lambda spec: spec.name)
+def test_a_method_that_acts_on_gradients_says_so(spec, tiny_llama, tokenizer, make_request) -> None:
+    request = make_request(spec.name)
+    configuration = request.configuration
+    examples = encode_splits(request, tokenizer, max_length_tokens=64).train
+    setting = look(examples, configuration, padding_id=1, device=torch.device("cpu"))
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama).requires_grad_(False)
+    if not exists(configuration, profile_model(base.config.to_dict(), id="tiny")):
+        pytest.skip("its defaults are too large for the model")
+    with torch.random.fork_rng():
+        model = add_adapter(base, configuration, setting)
+
+    acts = isinstance(getattr(model, "base_model", None), AdaLoraModel) or any(
+        weight._backward_hooks for weight in trainable(model).values()
+    )
+
+    assert spec.needs_gradients is acts
+
+
+@pytest.mark.parametrize("spec", DERIVATIVE_FREE, ids=lambda spec: spec.name)
+def test_methods_that_act_on_gradients_are_refused(spec, make_request) -> None:
+    result = run(make_request("adalora", **asked(spec)))
+
+    assert result.state == "failed"
+    assert "gradients" in result.reason
