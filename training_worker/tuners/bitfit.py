@@ -19,8 +19,6 @@ from training_worker.tuners.layers import Pair, TunerLayer
 from training_worker.tuners.models import TunerConfig, TunerModel
 from training_worker.tuners.registration import register
 
-SPREAD = 0.02  # of a start that is not the base's: BERT's of its weights
-
 
 @dataclass
 class BitFitConfig(TunerConfig):
@@ -37,8 +35,8 @@ class BitFitLinear(TunerLayer):
 
     def start(self, config: BitFitConfig) -> Mapping[str, Tensor]:
         """Return a change of zero."""
-        zeros = torch.zeros(self.out_features)
-        return {"bitfit_bias": zeros if config.init_weights else torch.normal(zeros, SPREAD)}
+        draw = torch.zeros if config.init_weights else torch.randn
+        return {"bitfit_bias": draw(self.out_features)}
 
     def adapt(self, result: Tensor, x: Tensor, adapter: str) -> Tensor:
         """Return the result with the change of the bias added."""

@@ -45,6 +45,7 @@ class TunerLayer(nn.Module, BaseTunerLayer):
         for name in self.buffer_names:
             setattr(self, name, BufferDict(persistent=True))
         self._active_adapter = adapter
+        self.train(base_layer.training)  # no dropout in a model that is put to use
         self.update_layer(adapter, config)
 
     @abstractmethod
