@@ -47,6 +47,14 @@ def test_every_command_of_the_readme_works(service: httpx.Client, tmp_path: Path
         assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
+def test_the_readme_shows_an_entry_as_it_stands() -> None:
+    shown = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    family = (ROOT / "metadata" / "methods" / "orthogonal.py").read_text(encoding="utf-8")
+
+    assert len(shown) == 1
+    assert shown[0] in family
+
+
 def test_the_readmes_tree_names_what_is_there() -> None:
     folder, missing = "", []
     for line in TREE[0].splitlines()[1:-1]:
