@@ -101,6 +101,7 @@ class Player:
         )
 
 
+POPULATIONS = ("cma", "fireworks")
 SEARCH = {"population": 20, "sigma": 1.0, "intrinsic_dimension": 500}
 PLAYERS = {
     "cma": Player(optimizer={"name": "cma", **SEARCH}, target="qk", epochs=2000),
@@ -117,7 +118,6 @@ MEMORY_PLAYERS = {
     "mezo, lora": PLAYERS["mezo"],
     "mezo, full": Player(optimizer={"name": "mezo", "learning_rate": 1e-4}, method="full"),
 }
-POPULATIONS = ("cma", "fireworks")
 
 
 @dataclass(frozen=True)
