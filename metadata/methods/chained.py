@@ -1,8 +1,11 @@
 """Low-rank updates with a chain of square matrices between the factors: scale * B C_n ... C_1 A."""
 
+from dataclasses import replace
+
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width
 from metadata.methods.low_rank import ALPHA, DROPOUT, RANK, count_lora, keep_lora, share_input
+from metadata.methods.selective import NEW_BIASES
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import Categorical, Integer, Values, number
 from metadata.records import ModelProfile
@@ -23,6 +26,12 @@ def keep_chain(values: Values, targets: tuple[Linear, ...], model: ModelProfile)
     return model.layers * sum(int(held) * linear.d_in for linear in targets)
 
 
+def count_biased(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Count the same, and a bias for each link."""
+    biases = int(number(values, "links") * number(values, "r"))
+    return count_linchain(values, targets, model) + model.layers * len(targets) * biases
+
+
 LINCHAIN = MethodSpec(
     name="linchain",
     title="LinChain",
@@ -39,4 +48,13 @@ LINCHAIN = MethodSpec(
     no_lora="",
     paper="arXiv:2411.00039",
 )
-ENTRIES = (LINCHAIN,)
+LINCHAIN_BIASED = replace(
+    LINCHAIN,
+    name="linchain_biased",
+    title="LinChain with link biases, as its authors' code",
+    fixed={"chain_bias": True},
+    trainable=count_biased,
+    no_merge=NEW_BIASES,
+    no_lora="links with biases add to the output whatever the input",
+)
+ENTRIES = (LINCHAIN, LINCHAIN_BIASED)
