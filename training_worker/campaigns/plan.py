@@ -12,6 +12,7 @@ from metadata.errors import UnknownModel
 from metadata.features.device import this_machine
 from metadata.features.model import find_model, profile_model
 from metadata.messages import Limits
+from metadata.optimizers import OPTIMIZERS
 from metadata.priors import usual_rate
 from metadata.records import Configuration, Device, ModelProfile, Task, content_hash
 from metadata.space import sample
@@ -145,13 +146,15 @@ def _repeats(pair: Pair) -> Iterator[Item]:
 
 
 def _random(pair: Pair, count: int) -> Iterator[Item]:
-    for drawn in sample(pair.task.model, count=count, rng=_rng(pair)):
+    optimizers = _optimizers(pair.task.device)
+    for drawn in sample(pair.task.model, count=count, rng=_rng(pair), optimizers=optimizers):
         yield _item(pair, affordable(drawn, pair), detail="random")
 
 
 def _extreme(pair: Pair) -> Iterator[Item]:
     rng = _rng(pair, salt=1)
-    drawn = sample(pair.task.model, count=3, rng=rng)
+    optimizers = _optimizers(pair.task.device, with_rate=True)
+    drawn = sample(pair.task.model, count=3, rng=rng, optimizers=optimizers)
     ratio = float(np.exp(rng.uniform(*np.log(EXTREME_RATIOS))))
     yield _item(pair, affordable(_at_ratio(drawn[0], pair, ratio), pair), detail="high rate")
     if int(pair.task.dataset.sha256[:8], 16) % LIMITED_EVERY == 0:
@@ -166,6 +169,16 @@ def _extreme(pair: Pair) -> Iterator[Item]:
         )
         limits = Limits(train_seconds=LONGEST_RUN_SECONDS, memory_bytes=memory)
         yield _item(small, large, detail="short of memory", limits=limits)
+
+
+def _optimizers(device: Device, *, with_rate: bool = False) -> list[str]:
+    """Return the optimizers that run on a device; with a rate, those that have one to choose."""
+    return [
+        name
+        for name, spec in OPTIMIZERS.items()
+        if (spec.has_learning_rate or not with_rate)
+        and (device.kind == "cuda" or not spec.needs_cuda)
+    ]
 
 
 def affordable(configuration: Configuration, pair: Pair) -> Configuration:
