@@ -1,5 +1,6 @@
 """Every entry of the method table keeps its promise on models of two layers."""
 
+import gc
 import subprocess
 import sys
 import warnings
@@ -163,6 +164,13 @@ def _same_random_numbers() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def _models_are_freed() -> Iterator[None]:
+    """Free models at once: they hold themselves, and Python counts objects, not their bytes."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module")
 def reloaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[object, object]]:
     """Return what every method says after training, and after one fresh process loaded it."""
@@ -196,6 +204,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.usefixtures("_models_are_freed")
 def test_every_sample_is_a_configuration_that_can_be_built(spec: MethodSpec, family: str) -> None:
     drawn = samples(spec, family, count=6)
 
