@@ -1,5 +1,7 @@
 """Learnt tokens before each text, as embeddings or as keys and values of each layer."""
 
+from dataclasses import replace
+
 from metadata.architectures import Linear
 from metadata.methods.spec import Fault, MethodSpec
 from metadata.parameters import Categorical, Float, Integer, Values, number
@@ -156,28 +158,15 @@ PREFIX_TUNING = MethodSpec(
     quantizations=("int8", "nf4"),
     paper="arXiv:2101.00190",
 )
-PROJECTED_PREFIX = MethodSpec(
+PROJECTED_PREFIX = replace(
+    PREFIX_TUNING,
     name="prefix_tuning_mlp",
     title="prefix tuning, a prefix from an MLP",
-    target="peft.PrefixTuningConfig",
     parameters=(LENGTH, ENCODER_WIDTH),
     fixed={"init_weights": "zero", "prefix_projection": True},
     trainable=count_projected_prefix,
-    activation_floats=keep_nothing,
-    operations=12,
     rate_factor=5.0,
     rate_source="our choice: below the prefix's own, as a network's weights each move all of it",
-    uses_target_modules=False,
-    conditions=(leaves_half_the_context,),
-    packs=False,
-    checkpoints=False,
-    virtual_tokens=prompt_length,
-    runs_virtual_tokens=False,
-    starts_at_base=False,
-    no_merge=PREPENDS,
-    no_lora=PREPENDS,
-    quantizations=("int8", "nf4"),
-    paper="arXiv:2101.00190",
 )
 CARTRIDGE = MethodSpec(
     name="cartridge",
