@@ -1,15 +1,16 @@
 """Training without gradients: what it needs in memory, and what it learns from 16 examples a class.
 
-    python benchmarks/derivative_free.py --data FOLDER [--output FILE]
+    python benchmarks/derivative_free.py --data FOLDER [--base MODEL] [--output FILE]
 
 FOLDER holds TASK.jsonl of prompts and completions, of which the completions are labels; those with
-too few examples are left out. The result file grows run by run, and a run that stands in it is not
-done again.
+too few examples are left out. MODEL is a Hugging Face id or a folder, such as the one that
+`benchmarks/pretrained_base.py` makes. The result file grows run by run, and a run that stands in it
+is not done again.
 
 Memory: the peak of live tensors of a rehearsed step on 16 examples of 256 tokens, in a Llama of
 random weights; of plain inference, the same batch's logits and loss.
 
-Quality: `peftwise-tiny` is trained on 16 examples of each class, and the best checkpoint chosen by
+Quality: the base model is trained on 16 examples of each class, and the best checkpoint chosen by
 the loss on 16 others of each. Told is the loss on held-out examples, as many of each class. The
 loss, here and in training, is the cross entropy over the first tokens of the labels, as in the
 paper that the searches are from (arXiv:2403.01754): where nothing is known it is ln k.
@@ -47,7 +48,6 @@ from training_worker.request import RunRequest
 from training_worker.scoring import ExampleScores, score
 from training_worker.trainers import TRAINERS
 
-BASE = "peftwise-tiny"
 TASKS = ("bbh_algorithmic", "trec_qc", "subjectivity")
 SEEDS = (0, 1, 2)
 A_CLASS, TEST_A_CLASS, CHECKPOINTS = 16, 50, 20
@@ -72,7 +72,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Player:
-    """A way to train: a method, an optimizer and its values, and how long."""
+    """A way to train: a method, an optimizer and its values, and how long; at its usual rate."""
 
     optimizer: dict[str, Any]
     method: str = "lora"
@@ -80,8 +80,13 @@ class Player:
     target: str = "all-linear"
     epochs: float = 1.0
 
-    def configuration(self, *, seed: int, batch_size: int) -> Configuration:
+    def configuration(self, base: str, *, seed: int, batch_size: int) -> Configuration:
         """Return it as the worker is asked for it."""
+        name = self.optimizer["name"]
+        values_of_optimizer = defaults(OPTIMIZERS[name].parameters) | self.optimizer
+        if OPTIMIZERS[name].has_learning_rate:
+            rate = usual_rate(self.method, name, profile_of(base))
+            values_of_optimizer["learning_rate"] = rate
         values = defaults(METHODS[self.method].parameters)
         if self.method == "lora":
             values |= {"r": self.rank, "lora_alpha": 2 * self.rank}
@@ -89,8 +94,7 @@ class Player:
             {
                 "method": {"name": self.method, **values},
                 "target_modules": self.target,
-                "optimizer": defaults(OPTIMIZERS[self.optimizer["name"]].parameters)
-                | self.optimizer,
+                "optimizer": values_of_optimizer,
                 "schedule": {"name": "linear"},
                 "batch_size": batch_size,
                 "epochs": self.epochs,
@@ -111,8 +115,8 @@ PLAYERS = {
     "fireworks": Player(
         optimizer={"name": "fireworks", **SEARCH}, rank=16, target="qk", epochs=CALLS
     ),
-    "mezo": Player(optimizer={"name": "mezo", "learning_rate": 1e-3}, epochs=100),
-    "adamw": Player(optimizer={"name": "adamw", "learning_rate": 4e-3}, epochs=20),
+    "mezo": Player(optimizer={"name": "mezo"}, epochs=100),
+    "adamw": Player(optimizer={"name": "adamw"}, epochs=20),
 }
 
 
@@ -121,7 +125,7 @@ MEMORY_PLAYERS = {
     "cma, lora": Player(optimizer={"name": "cma", "population": 4}, target="qk"),
     "fireworks, lora": Player(optimizer={"name": "fireworks", "population": 4}, target="qk"),
     "mezo, lora": PLAYERS["mezo"],
-    "mezo, full": Player(optimizer={"name": "mezo", "learning_rate": 1e-4}, method="full"),
+    "mezo, full": Player(optimizer={"name": "mezo"}, method="full"),
 }
 
 

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train-child": ("training_worker.child", "train what stands on stdin (started by attempt)"),
     "campaign": ("training_worker.campaign", "train many configurations on many datasets"),
     "export": ("training_worker.export_command", "turn an adapter into merged weights or LoRA"),
+    "simulate": ("training_worker.simulation.command", "tell what a step needs, without a GPU"),
     "pretrain": ("training_worker.pretrain", "make the tiny base model again"),
     "tasks": ("training_worker.tasks.command", "write the synthetic datasets"),
 }

@@ -33,10 +33,10 @@ class TensorMeter(TorchDispatchMode):
 
     def add(self, tensors: Iterable[torch.Tensor]) -> None:
         """Count the storages of tensors, each once."""
-        for part in chain.from_iterable(map(_parts, tensors)):
+        for part in chain.from_iterable(map(parts, tensors)):
             storage = part.untyped_storage()
             if storage._cdata not in self._known:
-                self._hold(storage)
+                self._hold(storage, part)
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -45,8 +45,9 @@ class TensorMeter(TorchDispatchMode):
         self.add(leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))
         return result
 
-    def _hold(self, storage: torch.UntypedStorage) -> None:
-        key, bytes_held = storage._cdata, -(-storage.nbytes() // BLOCK_BYTES) * BLOCK_BYTES
+    def _hold(self, storage: torch.UntypedStorage, tensor: torch.Tensor) -> None:
+        del tensor  # which is one of those that share the storage
+        key, bytes_held = storage._cdata, blocks(storage.nbytes())
         self._known.add(key)
         self.live_bytes += bytes_held
         weakref.finalize(storage, self._release, key, bytes_held).atexit = False
@@ -56,7 +57,12 @@ class TensorMeter(TorchDispatchMode):
         self.live_bytes -= bytes_held
 
 
-def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def blocks(size_bytes: int) -> int:
+    """Return the bytes of whole blocks that hold so many."""
+    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return what has a tensor's numbers in storage: of a sparse one its places and values."""
     return (tensor._indices(), tensor._values()) if tensor.is_sparse else (tensor,)
 

@@ -1,0 +1,155 @@
+"""Simulate a training step: build a shell, put the method on it, take two steps, note the second.
+
+The first step makes the optimizer's state; the second runs beside it, as all later ones do.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
+from metadata.simulated import SimulatedStep
+from training_worker.adapter import trainable
+from training_worker.clipping import clip
+from training_worker.entries import resolve
+from training_worker.model import DTYPES, prepare
+from training_worker.optimizer import build_optimizer, freeze
+from training_worker.simulation.methods import what_to_put
+from training_worker.simulation.question import Question
+from training_worker.simulation.recorder import Recorder
+from training_worker.simulation.shell import build_shell, read_model_config
+
+RATE = 1e-3  # decides no shape
+FORWARD_ONLY = "only the forward pass is simulated: what the search does between passes is not"
+
+
+def simulate(question: Question) -> SimulatedStep:
+    """Return what a training step of the question needs.
+
+    Raises:
+        InvalidRequest: The model is none that can be simulated.
+        InvalidConfiguration: The method does not go with the model.
+    """
+    configuration = question.configuration
+    config = read_model_config(question.model)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    model = build_shell(
+        config,
+        mode,
+        dtype=DTYPES[configuration.precision],
+        attention=configuration.attention,
+        put=what_to_put(question),
+    )
+    with mode, torch.sparse.check_sparse_tensor_invariants(False):  # they look at numbers
+        prepare(model, configuration)
+        vocabulary = config.get_text_config().vocab_size
+        return _Step(model, question, vocabulary=vocabulary).simulated()
+
+
+class _Step:
+    """One step on a model of fakes, and what was seen of it."""
+
+    def __init__(self, model: Any, question: Question, *, vocabulary: int) -> None:
+        self._model, self._question = model, question
+        self._held = freeze(model, question.configuration)
+        self._weights = trainable(model)
+        penalty = METHODS[question.configuration.method.name].penalty
+        self._penalty = resolve(penalty) if penalty and question.adapter is None else None
+        self._recorder = Recorder(vocabulary=vocabulary)
+
+    def simulated(self) -> SimulatedStep:
+        self._model.train()
+        with self._recorder as recorder:
+            recorder.add(self._model.parameters())
+            recorder.add(self._model.buffers())
+            has_gradients = (
+                OPTIMIZERS[self._question.configuration.optimizer.name].kind == "gradient"
+            )
+            notes = self._learn() if has_gradients else self._judge()
+        return SimulatedStep(
+            trainable=sum(weight.numel() for weight in self._weights.values()),
+            parameters=sum(weight.numel() for weight in self._model.parameters()),
+            peaks=recorder.peaks,
+            operations=recorder.operations,
+            notes=notes,
+        )
+
+    def _learn(self) -> tuple[str, ...]:
+        """Take two steps along gradients."""
+        self._recorder.watch_gradients(self._weights.values())
+        optimizer, ids_BL = self._optimizer(), self._ids()
+        for _ in range(2):
+            self._recorder.forget()
+            self._take(optimizer, ids_BL)
+        return ()
+
+    @torch.no_grad()
+    def _judge(self) -> tuple[str, ...]:
+        """Run the model forward alone, as searches without gradients do."""
+        self._recorder.enter("forward")
+        self._loss(self._ids())
+        return (FORWARD_ONLY,)
+
+    def _take(self, optimizer: torch.optim.Optimizer, ids_BL: torch.Tensor) -> None:
+        recorder, output = self._recorder, None
+        for _ in range(2 if self._question.accumulates else 1):
+            recorder.enter("forward")
+            loss, output = self._loss(ids_BL)
+            recorder.enter("backward")
+            loss.backward()
+        del loss
+        if self._penalty is not None:
+            self._penalty(self._model).backward()
+        recorder.enter("optimizer")
+        clip(self._weights, self._question.configuration.gradient_clipping)
+        optimizer.step()
+        recorder.mark(_state(optimizer), "state")
+        optimizer.zero_grad(set_to_none=True)
+        del output  # such loops hold it until here
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer in the form that the device has: on a GPU, AdamW of many tensors.
+
+        Our worker's is one kernel there, others' are several that go over all tensors at once.
+        """
+        configuration = self._question.configuration
+        if configuration.optimizer.name != "adamw" or self._question.device_kind == "cpu":
+            return build_optimizer(self._weights, configuration, self._held)
+        one_kernel = self._question.loss == "worker"
+        return torch.optim.AdamW(
+            self._weights.values(), lr=RATE, fused=one_kernel, foreach=not one_kernel
+        )
+
+    def _loss(self, ids_BL: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        mask_BL = torch.ones_like(ids_BL) if self._question.padded else None
+        if self._question.loss == "model":
+            output = self._model(input_ids=ids_BL, attention_mask=mask_BL, labels=ids_BL)
+            return output.loss, output
+        logits_BLV = self._model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits
+        rows_T, columns_T = self._targets(ids_BL)
+        chosen_TV = logits_BLV[:, -ids_BL.shape[1] : -1][rows_T, columns_T].float()
+        del logits_BLV
+        labels_T = ids_BL[:, 1:][rows_T, columns_T]
+        nats = functional.cross_entropy(chosen_TV, labels_T, reduction="sum")
+        return nats / len(labels_T), None
+
+    def _targets(self, ids_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the rows and columns of as many targets as are asked for; any will do."""
+        rows, length = ids_BL.shape
+        asked = self._question.targets
+        each = length - 1 if asked is None else max(1, min(asked, length - 1))
+        rows_T, columns_T = torch.empty((rows * each, 2), dtype=torch.int64).unbind(1)
+        return rows_T, columns_T
+
+    def _ids(self) -> torch.Tensor:
+        size = (self._question.micro_batch_size, self._question.length_tokens)
+        return torch.zeros(size, dtype=torch.int64)
+
+
+def _state(optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
+    for state in optimizer.state.values():
+        yield from (value for value in state.values() if isinstance(value, torch.Tensor))
