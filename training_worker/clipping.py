@@ -18,7 +18,7 @@ def clip(weights: Mapping[str, nn.Parameter], clipping: Clipping) -> None:
 
 
 def _together(weights: Sequence[nn.Parameter]) -> None:
-    nn.utils.clip_grad_norm_(weights, LARGEST_NORM)
+    nn.utils.clip_grad_norm_(weights, LARGEST_NORM, foreach=True)
 
 
 def _each(weights: Sequence[nn.Parameter]) -> None:

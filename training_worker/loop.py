@@ -55,6 +55,7 @@ class Learner:
         """Add a micro-batch's share of the step's gradient; return its nats."""
         logits, labels, _ = target_logits(self.model, batch)
         nats = functional.cross_entropy(logits, labels, reduction="sum")
+        del logits  # the loss keeps what it needs of them
         (nats / targets).backward()
         return float(nats.detach())
 

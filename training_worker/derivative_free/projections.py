@@ -26,8 +26,10 @@ Factors = list[tuple[torch.Tensor, torch.Tensor]]
 class Projection:
     """The maps of one layer: each part's A and B come from their own share of the vector.
 
-    The entries are drawn from N(0, (scale / sqrt(D))^2), on the CPU, so that a seed means the same
-    maps on any device. The vector 0 gives no update.
+    Entries of A's maps are drawn from N(0, (scale / sqrt(D))^2), of B's with the spread that they
+    have in the paper's code whatever the hidden states, 1 / sqrt(3 D / 4): were both scaled, the
+    updates of deep layers, whose hidden states are large, would drown their attention. Drawn on the
+    CPU, a seed means the same maps on any device. The vector 0 gives no update.
     """
 
     def __init__(self, layer: Layer, dimension: int, *, scale: float, seed: int) -> None:
@@ -37,12 +39,14 @@ class Projection:
         self._shapes = [shape for part in layer.parts for shape in (part.a_shape, part.b_shape)]
         ends = [round(dimension * i / len(self._shapes)) for i in range(len(self._shapes) + 1)]
         self._shares = [slice(start, end) for start, end in pairwise(ends)]
+        spreads = [scale / sqrt(dimension), 1 / sqrt(0.75 * dimension)] * len(layer.parts)
         self.maps = [
             (
-                torch.randn(rows * columns, share.stop - share.start, generator=generator)
-                * (scale / sqrt(dimension))
+                torch.randn(rows * columns, share.stop - share.start, generator=generator) * spread
             ).to(device)
-            for (rows, columns), share in zip(self._shapes, self._shares, strict=True)
+            for (rows, columns), share, spread in zip(
+                self._shapes, self._shares, spreads, strict=True
+            )
         ]
 
     def factors(self, vectors_CD: torch.Tensor) -> Factors:

@@ -4,12 +4,28 @@ A question is answered with yes, a number is 1, and a mask lets everything throu
 does with ordinary numbers, and the most that it can hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from transformers import masking_utils
 
 aten = torch.ops.aten
+
+
+@contextmanager
+def masks(are_made: bool) -> Iterator[None]:
+    """Have transformers make attention masks, or find that no text is padded and make none.
+
+    It does not look at fakes, and makes them where it cannot look.
+    """
+    is_tracing = masking_utils.is_tracing
+    masking_utils.is_tracing = lambda *args: are_made
+    try:
+        yield
+    finally:
+        masking_utils.is_tracing = is_tracing
 
 
 def run(func: Any, args: Any, kwargs: Any) -> Any:

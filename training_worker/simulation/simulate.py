@@ -14,16 +14,18 @@ from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.simulated import SimulatedStep
 from training_worker.adapter import trainable
+from training_worker.adaptive_rank import allocate
 from training_worker.clipping import clip
 from training_worker.entries import resolve
 from training_worker.model import DTYPES, prepare
 from training_worker.optimizer import build_optimizer, freeze
+from training_worker.simulation.looking import masks
 from training_worker.simulation.methods import what_to_put
 from training_worker.simulation.question import Question
 from training_worker.simulation.recorder import Recorder
 from training_worker.simulation.shell import build_shell, read_model_config
 
-RATE = 1e-3  # decides no shape
+RATE, STEP = 1e-3, 2  # decide no shape
 FORWARD_ONLY = "only the forward pass is simulated: what the search does between passes is not"
 
 
@@ -44,7 +46,11 @@ def simulate(question: Question) -> SimulatedStep:
         attention=configuration.attention,
         put=what_to_put(question),
     )
-    with mode, torch.sparse.check_sparse_tensor_invariants(False):  # they look at numbers
+    with (
+        mode,
+        masks(question.padded),
+        torch.sparse.check_sparse_tensor_invariants(False),
+    ):  # they look at numbers
         prepare(model, configuration)
         vocabulary = config.get_text_config().vocab_size
         return _Step(model, question, vocabulary=vocabulary).simulated()
@@ -107,6 +113,7 @@ class _Step:
         recorder.enter("optimizer")
         clip(self._weights, self._question.configuration.gradient_clipping)
         optimizer.step()
+        allocate(self._model, STEP)
         recorder.mark(_state(optimizer), "state")
         optimizer.zero_grad(set_to_none=True)
         del output  # such loops hold it until here
@@ -125,7 +132,7 @@ class _Step:
         )
 
     def _loss(self, ids_BL: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        mask_BL = torch.ones_like(ids_BL) if self._question.padded else None
+        mask_BL = torch.ones_like(ids_BL)
         if self._question.loss == "model":
             output = self._model(input_ids=ids_BL, attention_mask=mask_BL, labels=ids_BL)
             return output.loss, output

@@ -174,8 +174,8 @@ def test_maps_spread_as_the_formula_says(learner_of, examples) -> None:
     projection = Projection(layers[0], 500, scale=scales[0], seed=0)
 
     assert [one.shape[1] for one in projection.maps] == [125] * 4
-    wanted = float(embedding.detach().std()) / 500**0.5
-    for one in projection.maps:
+    of_a, of_b = float(embedding.detach().std()) / 500**0.5, 1 / (3 * 125) ** 0.5
+    for one, wanted in zip(projection.maps, [of_a, of_b, of_a, of_b], strict=True):
         assert abs(float(one.std()) / wanted - 1) < 0.02
         assert abs(float(one.mean())) < 0.02 * wanted
 
