@@ -39,12 +39,14 @@ class Peak(Record):
 class SimulatedStep(Record):
     """An optimizer step on one micro-batch, after an earlier one has made the optimizer's state.
 
+    `kept_bytes` of activations and logits are held from the forward pass to the backward pass.
     `notes` say where it is an approximation; it is exact where there are none.
     """
 
     trainable: Count
     parameters: Count
     peaks: Mapping[Phase, Peak]
+    kept_bytes: Count
     operations: tuple[Operation, ...]
     notes: tuple[str, ...] = ()
 

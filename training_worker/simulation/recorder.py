@@ -35,10 +35,13 @@ class Recorder(TensorMeter):
         self._phase: Phase | None = None
         self._new: Kind = "weights"
         self.peaks: dict[Phase, Peak] = {}
+        self.kept_bytes = 0
         self._counts: Counter[Key] = Counter()
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase; what comes to be from now on is activations, or logits."""
+        if phase == "backward":
+            self.kept_bytes = self._live["activations"] + self._live["logits"]
         self._phase, self._new = phase, "activations"
         self._note_peak()
 

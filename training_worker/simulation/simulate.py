@@ -80,6 +80,7 @@ class _Step:
             trainable=sum(weight.numel() for weight in self._weights.values()),
             parameters=sum(weight.numel() for weight in self._model.parameters()),
             peaks=recorder.peaks,
+            kept_bytes=recorder.kept_bytes,
             operations=recorder.operations,
             notes=notes,
         )
