@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from metadata.records import ModelProfile, TargetModules
+from metadata.records import Attention, ModelProfile, TargetModules
 
 Role = Literal["q", "k", "v", "o", "qkv", "gate", "up", "gate_up", "down"]
 
@@ -45,6 +45,7 @@ class Family:
     more_positions: int = 0  # rows of the table of positions beyond the context
     transposed: bool = False  # GPT-2's Conv1D keeps its weight as (d_in, d_out)
     packs: bool = True  # transformers keeps texts in one row apart by their positions
+    has_sdpa: bool = True  # transformers computes its attention by torch's fused kernels
 
 
 _LLAMA = Family(
@@ -108,7 +109,7 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2": _LLAMA,
     "qwen3": replace(_LLAMA, query_key_norm="head"),
     "gemma": _LLAMA,
-    "gemma2": replace(_LLAMA, norms=4),
+    "gemma2": replace(_LLAMA, norms=4, has_sdpa=False),  # it caps the scores of attention
     "gemma3_text": replace(_LLAMA, norms=4, query_key_norm="head"),
     "smollm3": _LLAMA,
     "olmo2": replace(_LLAMA, query_key_norm="whole"),
@@ -128,6 +129,12 @@ def is_known(model: ModelProfile) -> bool:
 def family_of(model: ModelProfile) -> Family:
     """Return the layout of a model's family, Llama's where it is unknown."""
     return FAMILIES.get(model.family, _LLAMA)
+
+
+def attention_in(family: str, asked: Attention) -> Attention:
+    """Return how a family's attention is computed where one is asked for: plainly without sdpa."""
+    has_sdpa = family not in FAMILIES or FAMILIES[family].has_sdpa
+    return "eager" if asked == "sdpa" and not has_sdpa else asked
 
 
 def packs(family: str) -> bool:

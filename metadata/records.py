@@ -19,6 +19,7 @@ Seconds = Annotated[float, Field(ge=0)]
 TargetModules = Literal["qv", "qk", "attention", "mlp", "all-linear"]
 Precision = Literal["fp32", "bf16"]
 Quantization = Literal["none", "int8", "nf4"]
+Attention = Literal["sdpa", "eager", "flash_attention_2"]
 Clipping = Literal["global", "component", "none"]
 RunState = Literal["succeeded", "diverged", "out_of_memory", "timed_out", "failed"]
 DatasetKind = Literal["classification", "extraction", "generation", "text"]
@@ -73,7 +74,7 @@ class Configuration(Record):
     gradient_clipping: Clipping = "global"
     gradient_checkpointing: bool = False
     packing: bool = False
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    attention: Attention = "sdpa"
     keep: Literal["best", "last"] = "best"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
-from metadata.architectures import Linear, linears, targeted
+from metadata.architectures import Linear, attention_in, linears, targeted
 from metadata.methods import METHODS
 from metadata.methods.spec import MethodSpec
 from metadata.optimizers import OPTIMIZERS
@@ -294,7 +294,8 @@ def _rebuilt_bytes(spec: MethodSpec, model: ModelProfile, targets: tuple[Linear,
 
 def _pair_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
     """Return what a layer keeps per pair: eager attention holds its weights in two precisions."""
-    return model.heads * (width + FP32_BYTES) if configuration.attention == "eager" else 0.0
+    attention = attention_in(model.family, configuration.attention)
+    return model.heads * (width + FP32_BYTES) if attention == "eager" else 0.0
 
 
 def _frozen_bytes(model: ModelProfile, width: int) -> float:

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "campaign": ("training_worker.campaign", "train many configurations on many datasets"),
     "export": ("training_worker.export_command", "turn an adapter into merged weights or LoRA"),
     "simulate": ("training_worker.simulation.command", "tell what a step needs, without a GPU"),
+    "simulate-table": ("training_worker.simulation.table", "simulate many steps, for formulas"),
     "pretrain": ("training_worker.pretrain", "make the tiny base model again"),
     "tasks": ("training_worker.tasks.command", "write the synthetic datasets"),
 }

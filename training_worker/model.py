@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils.logging import disable_progress_bar
 
-from metadata.architectures import packs
+from metadata.architectures import attention_in, packs
 from metadata.errors import InvalidConfiguration, InvalidRequest, UnknownModel
 from metadata.optimizers import OPTIMIZERS
 from metadata.records import Configuration
@@ -77,10 +77,11 @@ def load_base(model_id: str, configuration: Configuration, device: torch.device)
     name = Path(model_id).name if Path(model_id).is_dir() else model_id
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        family = AutoConfig.from_pretrained(source, trust_remote_code=False).model_type
         model: Any = AutoModelForCausalLM.from_pretrained(
             source,
             dtype=DTYPES[configuration.precision],
-            attn_implementation=configuration.attention,
+            attn_implementation=attention_in(family, configuration.attention),
             trust_remote_code=False,
             use_safetensors=True,
             **_quantization(configuration, device),

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
 
 from metadata.errors import InvalidConfiguration, InvalidRequest, UnknownModel
 from training_worker import model as module
@@ -15,6 +16,21 @@ def test_a_model_is_loaded_frozen_in_the_precision_asked_for(tiny_llama, make_re
         assert {weight.dtype for weight in base.model.parameters()} == {dtype}
         assert not any(weight.requires_grad for weight in base.model.parameters())
         assert base.context_tokens == 128
+
+
+def test_a_family_without_fused_attention_is_loaded_with_the_plain_one(
+    tiny_llama, make_request, tmp_path
+) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 258}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    config = Gemma2Config(**sizes, **heads, pad_token_id=0)
+    folder = tmp_path / "tiny-gemma2"
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(folder)
+
+    base = load_base(str(folder), make_request().configuration, CPU)
+
+    assert base.model.config._attn_implementation == "eager"
 
 
 def test_a_folder_is_named_by_its_last_part(tiny_llama, make_request) -> None:

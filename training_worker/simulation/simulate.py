@@ -10,6 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
+from metadata.architectures import attention_in
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.simulated import SimulatedStep
@@ -43,7 +44,7 @@ def simulate(question: Question) -> SimulatedStep:
         config,
         mode,
         dtype=DTYPES[configuration.precision],
-        attention=configuration.attention,
+        attention=attention_in(config.model_type, configuration.attention),
         put=what_to_put(question),
     )
     with (
