@@ -1,7 +1,8 @@
 """The command `simulate-table`: simulate many steps, drawn by a seed, into a file of rows.
 
-Each row is a method on a public model's sizes, at two or three layers: memory is linear in layers.
-Rows are appended as JSON lines; those that stand in the file are not simulated again.
+Each row is a method on a public model's sizes, simulated with two layers and with three: what a
+layer adds, it adds again at any depth. Rows are appended as JSON lines; those that stand in the
+file are not simulated again.
 """
 
 import argparse
@@ -71,15 +72,14 @@ def _row(number: int) -> Row:
 
 def _drawn(models: Sequence[ModelProfile], rng: np.random.Generator) -> Iterator[ModelProfile]:
     for number in rng.permutation(len(models))[:8]:
-        model = models[int(number)]
-        yield model.model_copy(update={"layers": int(rng.choice(LAYERS))})
+        yield models[int(number)]
 
 
 def _varied(configuration: Configuration, rng: np.random.Generator) -> Configuration:
     checkpoints = METHODS[configuration.method.name].checkpoints
     update = {
-        "precision": "bf16" if rng.random() < 0.7 else "fp32",
-        "gradient_checkpointing": bool(checkpoints and rng.random() < 0.3),
+        "precision": "bf16" if rng.random() < 0.6 else "fp32",
+        "gradient_checkpointing": bool(checkpoints and rng.random() < 0.25),
         "attention": "sdpa" if rng.random() < 0.85 else "eager",
         "quantization": "none",
         "packing": False,
@@ -94,24 +94,29 @@ def _simulated(configuration: Configuration, model: ModelProfile, rng: np.random
     length = min(length, model.context_tokens // 2)
     rows = int(2 ** rng.uniform(0, np.log2(most + 0.99)))
     targets = int(max(1, rng.choice([1.0, 0.5, 0.1]) * (length - 1)))
-    question = Question(
-        model=config_of(model),
-        configuration=configuration,
-        micro_batch_size=rows,
-        length_tokens=length,
-        targets=targets,
-        accumulates=bool(rng.random() < 0.3),
-    )
     asked = {
         "model": model.model_dump(mode="json"),
         "configuration": configuration.model_dump(mode="json"),
         "micro_batch_size": rows,
         "length_tokens": length,
         "targets": targets,
-        "accumulates": question.accumulates,
     }
+
+    def at(layers: int) -> Row:
+        return told(
+            simulate(
+                Question(
+                    model=config_of(model.model_copy(update={"layers": layers})),
+                    configuration=configuration,
+                    micro_batch_size=rows,
+                    length_tokens=length,
+                    targets=targets,
+                )
+            )
+        )
+
     try:
-        return {**asked, **told(simulate(question))}
+        return {**asked, "layers": {str(layers): at(layers) for layers in LAYERS}}
     except Exception as error:  # whatever a method or torch cannot carry: a row says so
         return {**asked, "error": f"{type(error).__name__}: {error}"[:200]}
 
@@ -140,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--output", type=Path, required=True, help="JSON lines; rows that stand there are kept")
-    add("--count", type=int, default=3600, help="rows in all")
+    add("--count", type=int, default=840, help="rows in all")
     add("--start", type=int, default=0, help="first row, for several processes side by side")
     add("--stride", type=int, default=1, help="rows from one to the next, likewise")
     return parser
