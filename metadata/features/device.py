@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isfinite
@@ -13,11 +14,13 @@ from metadata.records import Device
 
 DEVICES_FILE = Path(__file__).parents[1] / "data" / "devices.csv"
 MEMORY_LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")  # a container's own, in bytes, or "max"
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 LARGEST_GIB = 10_000
 THIS_MACHINE = "cpu"
 SHOWN_CHARACTERS = 60
 NEAR_COUNT = 5
+CPU_CACHE_BYTES, CUDA_CACHE_BYTES = 32 * MIB, 40 * MIB  # where nothing says
+CUDA_FP32_SHARE = 1 / 4  # of bf16's where no sheet says; 1/2 (RTX 3090) to 1/16 (A100)
 # Words that people leave out or add; they tell no two devices of the table apart.
 FILLERS = frozenset({"nvidia", "amd", "geforce", "tesla", "instinct", "gpu", "generation", "rtx"})
 # Words that name another device than the name without them.
@@ -27,6 +30,17 @@ VARIANTS = frozenset({"ti", "super", "laptop", "mobile", "max", "nvl", "mig"})
 TFLOPS_PER_CORE = 0.08
 BANDWIDTH_PER_CORE, LARGEST_CPU_BANDWIDTH = 20.0, 80.0  # GB/s; small models stay in the caches
 CPU_LAUNCH_MICROSECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A row of the table; `names` are the words of each name that the device goes by."""
+
+    device: Device
+    names: tuple[frozenset[str], ...]
+    fp32_tflops: float | None
+    cache_bytes: int
+    source: str
 
 
 def find_device(name: str, *, count: int = 1, memory_gib: float | None = None) -> Device:
@@ -51,7 +65,30 @@ def find_device(name: str, *, count: int = 1, memory_gib: float | None = None) -
 
 def known_devices() -> tuple[Device, ...]:
     """Return the table of devices in its order."""
-    return tuple(device for device, _ in _table())
+    return tuple(entry.device for entry in _table())
+
+
+def data_sheet(device: Device) -> str | None:
+    """Return where the figures of a device are from; None where it is not in the table."""
+    entry = _entry(device.name)
+    return None if entry is None else entry.source
+
+
+def fp32_tflops(device: Device) -> float:
+    """Return the fp32 TFLOP/s of a device without tensor cores, as torch computes by itself."""
+    if device.kind == "cpu":
+        return device.bf16_tflops
+    entry = _entry(device.name)
+    known = None if entry is None else entry.fp32_tflops
+    return CUDA_FP32_SHARE * device.bf16_tflops if known is None else known
+
+
+def cache_bytes(device: Device) -> int:
+    """Return the size of a device's last cache, in which small tensors stay between operations."""
+    if device.kind == "cpu":
+        return CPU_CACHE_BYTES
+    entry = _entry(device.name)
+    return CUDA_CACHE_BYTES if entry is None else entry.cache_bytes
 
 
 def this_machine() -> Device:
@@ -78,14 +115,14 @@ def _memory_bytes() -> int:
 
 def _named(name: str) -> Device:
     wanted = _words(name)
-    exact = [device for device, names in _table() if wanted in names]
+    exact = [one.device for one in _table() if wanted in one.names]
     if exact:
         return exact[0]
-    inside = [device for device, names in _table() if any(wanted <= words for words in names)]
+    inside = [one.device for one in _table() if any(wanted <= words for words in one.names)]
     around = [
-        device
-        for device, names in _table()
-        if not wanted & VARIANTS and any(words <= wanted for words in names)
+        one.device
+        for one in _table()
+        if not wanted & VARIANTS and any(words <= wanted for words in one.names)
     ]
     found = (inside or around) if wanted else []
     if len(found) == 1:
@@ -119,13 +156,17 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[a-z0-9]+", spaced)) - FILLERS
 
 
+def _entry(name: str) -> _Entry | None:
+    return next((entry for entry in _table() if entry.device.name == name), None)
+
+
 @lru_cache(maxsize=1)
-def _table() -> tuple[tuple[Device, tuple[frozenset[str], ...]], ...]:
+def _table() -> tuple[_Entry, ...]:
     with DEVICES_FILE.open(encoding="utf-8", newline="") as file:
         return tuple(_row(row) for row in csv.DictReader(file))
 
 
-def _row(row: dict[str, str]) -> tuple[Device, tuple[frozenset[str], ...]]:
+def _row(row: dict[str, str]) -> _Entry:
     device = Device(
         name=row["name"],
         kind="cuda",  # what torch calls them all
@@ -136,7 +177,13 @@ def _row(row: dict[str, str]) -> tuple[Device, tuple[frozenset[str], ...]]:
         usd_per_hour=float(row["usd_per_hour"]) if row["usd_per_hour"] else None,
     )
     names = [row["name"], *filter(None, row["aliases"].split(";"))]
-    return device, tuple(_words(name) for name in names)
+    return _Entry(
+        device=device,
+        names=tuple(_words(name) for name in names),
+        fp32_tflops=float(row["fp32_tflops"]) if row["fp32_tflops"] else None,
+        cache_bytes=int(float(row["cache_mib"]) * MIB),
+        source=row["source"],
+    )
 
 
 def _check_range(field: str, value: float, lowest: float, highest: float) -> None:

@@ -1,7 +1,15 @@
 import pytest
 
 from metadata.errors import InvalidRequest, UnknownDevice
-from metadata.features.device import find_device, known_devices, this_machine
+from metadata.features.device import (
+    cache_bytes,
+    data_sheet,
+    find_device,
+    fp32_tflops,
+    known_devices,
+    this_machine,
+)
+from metadata.records import Device
 
 GIB = 2**30
 
@@ -28,7 +36,7 @@ def test_a_device_is_found_by_the_names_people_use(given: str, found: str) -> No
 
 
 @pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.name)
-def test_every_device_is_found_by_its_own_name_in_lower_case(device) -> None:
+def test_every_device_is_found_by_its_own_name_in_lower_case(device: Device) -> None:
     assert find_device(device.name.lower()) == device
 
 
@@ -85,3 +93,24 @@ def test_the_table_is_plausible() -> None:
         assert 8 * GIB <= device.memory_bytes <= 300 * GIB
         assert 10 <= device.bf16_tflops <= 3000
         assert 200 <= device.bandwidth_gb_per_second <= 10_000
+
+
+@pytest.mark.parametrize("device", known_devices(), ids=lambda device: device.name)
+def test_every_device_says_where_its_figures_are_from_and_they_are_plausible(
+    device: Device,
+) -> None:
+    source = data_sheet(device)
+
+    assert source is not None
+    assert source.endswith(("data sheet", ")", "whitepaper"))
+    assert device.bf16_tflops / 32 < fp32_tflops(device) <= device.bf16_tflops / 2 + 0.5
+    assert 3 * 2**20 <= cache_bytes(device) < 2**30
+    assert 20 < 1e3 * device.bf16_tflops / device.bandwidth_gb_per_second < 500  # FLOPs a byte
+
+
+def test_a_device_not_in_the_table_has_usual_figures_and_no_source() -> None:
+    strange = find_device("l40s").model_copy(update={"name": "Strange"})
+
+    assert data_sheet(strange) is None
+    assert fp32_tflops(strange) == strange.bf16_tflops / 4
+    assert cache_bytes(strange) == 40 * 2**20
