@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from service import errors, health
 from service.bodies import BodyGuard
 from service.catalogue.routes import router as catalogue
+from service.estimates.routes import router as estimates
 from service.files.routes import router as files
 from service.folder_lock import hold_folder
 from service.jobs.routes import router as jobs
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     recommender,
     files,
+    estimates,
     jobs,
     runs,
     catalogue,
