@@ -4,7 +4,6 @@ Answers go to stdout, progress to stderr. Exit 0: done; 1: failed; 2: used wrong
 talks to the HTTP routes: of PEFTWISE_URL, of a server on the data folder, or inside this process.
 """
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,15 +12,12 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
-from rich.console import RenderableType
 from rich.text import Text
 
 from metadata.errors import InvalidRequest, PeftwiseError
-from metadata.examples import read_examples
-from metadata.features.dataset import profile_dataset
-from metadata.methods.spec import Serving
-from metadata.records import Configuration, DatasetProfile
-from service import entries_view, serving, terminal, watching, wording
+from metadata.records import Configuration
+from service import command_parts as parts
+from service import entries_view, estimate_command, serving, terminal, watching, wording
 from service.app import create_app
 from service.client import Client, read_run
 from service.reaching import client_of, running_service, settings_of
@@ -45,25 +41,7 @@ jobs_app = typer.Typer(help="Jobs, newest first; `jobs show ID` for one.", rich_
 runs_app = typer.Typer(help="Past runs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(runs_app, name="runs")
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of files, jobs and knowledge [~/.local/share/peftwise]."),
-]
-DatabaseUrl = Annotated[
-    str | None, typer.Option(help="SQLAlchemy URL [SQLite in the data folder].")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
-DataFile = Annotated[
-    Path,
-    typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Training data, JSON Lines."),
-]
-Model = Annotated[str, typer.Option(help="Id of the base model, such as Qwen/Qwen2.5-0.5B.")]
-Limit = Annotated[int, typer.Option(help="How many at most.")]
-ServeWith = Annotated[
-    Serving | None,
-    typer.Option(help="What must load the result: PEFT, anything once merged, vLLM."),
-]
+app.command("estimate")(estimate_command.estimate)
 
 
 def main() -> None:
@@ -83,8 +61,8 @@ def main() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port [8000]; 0 takes a free one.")] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
+    data_dir: parts.DataDir = None,
+    database_url: parts.DatabaseUrl = None,
 ) -> None:
     """Serve pages and HTTP interface until Ctrl-C."""
     settings = settings_of(host=host, port=port, data_dir=data_dir, database_url=database_url)
@@ -93,8 +71,8 @@ def serve(
 
 @app.command()
 def recommend(
-    file: DataFile,
-    model: Model,
+    file: parts.DataFile,
+    model: parts.Model,
     config: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="config.json of a model not in the table."),
@@ -115,14 +93,14 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="NAME", help="Consider this method only; may be repeated."),
     ] = None,
-    serve_with: ServeWith = None,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
+    serve_with: parts.ServeWith = None,
+    as_json: parts.AsJson = False,
+    data_dir: parts.DataDir = None,
 ) -> None:
     """Rank configurations for a model and a file. Nothing is trained."""
     request = RecommendationRequest(
-        base_model=BaseModelChoice(id=model, config=_read_json(config)),
-        dataset=DatasetChoice(profile=_profile(file)),
+        base_model=BaseModelChoice(id=model, config=parts.read_json(config)),
+        dataset=DatasetChoice(profile=parts.profile(file)),
         hardware=Hardware(
             device=device,
             count=devices,
@@ -137,7 +115,7 @@ def recommend(
     found = client_of(settings_of(data_dir=data_dir)).recommend(request)
     console = terminal.make_console()
     view = terminal.answer_view(found, width=console.width)
-    _answer(found.model_dump(mode="json"), view, as_json=as_json)
+    parts.answer(found.model_dump(mode="json"), view, as_json=as_json)
     if not as_json:
         command = ["peftwise", "submit", str(file), "--model", model]
         command += ["--recommendation", found.id, "--rank", "1"]
@@ -148,8 +126,8 @@ def recommend(
 
 @app.command()
 def submit(
-    file: DataFile,
-    model: Model,
+    file: parts.DataFile,
+    model: parts.Model,
     configuration: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Configuration, JSON.")
     ] = None,
@@ -157,18 +135,18 @@ def submit(
         str | None, typer.Option(metavar="ID", help="Take it from this recommendation.")
     ] = None,
     rank: Annotated[int, typer.Option(help="Which of its ranks.")] = 1,
-    serve_with: ServeWith = None,
+    serve_with: parts.ServeWith = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = True,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
+    as_json: parts.AsJson = False,
+    data_dir: parts.DataDir = None,
 ) -> None:
     """Train a model on a file. Without a choice the recommender makes it."""
     if configuration is not None and recommendation is not None:
         raise InvalidRequest("Give --configuration or --recommendation, not both.")
     order: dict[str, Any] = {"model": model}
     if configuration is not None:
-        chosen = Configuration.model_validate(_read_json(configuration))
+        chosen = Configuration.model_validate(parts.read_json(configuration))
         order["peft"] = {"configuration": chosen.model_dump(mode="json")}
     if recommendation is not None:
         order["peft"] = {"recommendation_id": recommendation, "rank": rank}
@@ -176,7 +154,7 @@ def submit(
         order["peft"] = {**order.get("peft", {}), "serve_with": serve_with}
     if seed is not None:
         order["seed"] = seed
-    _profile(file)  # a bad line is told before anything is started
+    parts.profile(file)  # a bad line is told before anything is started
     with running_service(settings_of(data_dir=data_dir), wait=wait) as client:
         order["training_file"] = client.upload(file)["id"]
         _finish(client, client.submit(order), wait=wait, as_json=as_json)
@@ -184,7 +162,10 @@ def submit(
 
 @jobs_app.callback(invoke_without_command=True)
 def jobs(
-    context: typer.Context, limit: Limit = 20, as_json: AsJson = False, data_dir: DataDir = None
+    context: typer.Context,
+    limit: parts.Limit = 20,
+    as_json: parts.AsJson = False,
+    data_dir: parts.DataDir = None,
 ) -> None:
     """List jobs, newest first."""
     if context.invoked_subcommand is not None:
@@ -192,11 +173,11 @@ def jobs(
     found = client_of(settings_of(data_dir=data_dir)).jobs(limit=limit)
     columns = ("Job", "Model", "Method", "State", "Progress")
     view = terminal.rows_view(columns, [_job_row(job) for job in found["data"]])
-    _answer(found, view if found["data"] else Text("No jobs yet."), as_json=as_json)
+    parts.answer(found, view if found["data"] else Text("No jobs yet."), as_json=as_json)
 
 
 @jobs_app.command("show")
-def show_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def show_job(job_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
     """Show one job and what happened to it."""
     client = client_of(settings_of(data_dir=data_dir))
     job = client.job(job_id)
@@ -204,14 +185,14 @@ def show_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> 
     pairs = _job_pairs(job) | {
         f"Event {event['number']}": event["message"] for event in reversed(events)
     }
-    _answer(job, terminal.pairs_view(pairs), as_json=as_json)
+    parts.answer(job, terminal.pairs_view(pairs), as_json=as_json)
 
 
 @jobs_app.command("cancel")
-def cancel_job(job_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def cancel_job(job_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
     """End a job for good."""
     job = client_of(settings_of(data_dir=data_dir)).cancel(job_id)
-    _answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
+    parts.answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
 
 
 @runs_app.command("list")
@@ -220,9 +201,9 @@ def list_runs(
     method: Annotated[str | None, typer.Option(help="Only runs of this method.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only runs on this dataset.")] = None,
     model: Annotated[str | None, typer.Option(help="Only runs of this base model.")] = None,
-    limit: Limit = 20,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
+    limit: parts.Limit = 20,
+    as_json: parts.AsJson = False,
+    data_dir: parts.DataDir = None,
 ) -> None:
     """List past runs, newest first."""
     client = client_of(settings_of(data_dir=data_dir))
@@ -230,47 +211,47 @@ def list_runs(
     found = client.runs(limit=limit, **filters)
     runs = [read_run(run) for run in found["data"]]
     view = terminal.runs_view(runs) if runs else Text("No runs match.")
-    _answer(found, view, as_json=as_json)
+    parts.answer(found, view, as_json=as_json)
 
 
 @runs_app.command("show")
-def show_run(run_id: str, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def show_run(run_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
     """Show one run."""
     found = client_of(settings_of(data_dir=data_dir)).run(run_id)
-    _answer(found, terminal.run_view(read_run(found)), as_json=as_json)
+    parts.answer(found, terminal.run_view(read_run(found)), as_json=as_json)
 
 
 @app.command()
 def methods(
     name: Annotated[str | None, typer.Argument(help="All of one method.")] = None,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
+    as_json: parts.AsJson = False,
+    data_dir: parts.DataDir = None,
 ) -> None:
     """List the PEFT methods that can be chosen; with a NAME, show all of one."""
     client = client_of(settings_of(data_dir=data_dir))
     if name is not None:
         one = client.method(name)
-        _answer(one.model_dump(mode="json"), entries_view.method_view(one), as_json=as_json)
+        parts.answer(one.model_dump(mode="json"), entries_view.method_view(one), as_json=as_json)
         return
     found = client.methods()
     view = entries_view.methods_view(found.data, width=terminal.make_console().width)
-    _answer(found.model_dump(mode="json"), view, as_json=as_json)
+    parts.answer(found.model_dump(mode="json"), view, as_json=as_json)
 
 
 @app.command()
-def optimizers(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def optimizers(as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
     """List the optimizers that can be chosen."""
     found = client_of(settings_of(data_dir=data_dir)).optimizers()
     view = entries_view.optimizers_view(found.data, width=terminal.make_console().width)
-    _answer(found.model_dump(mode="json"), view, as_json=as_json)
+    parts.answer(found.model_dump(mode="json"), view, as_json=as_json)
 
 
 @app.command()
-def schedules(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def schedules(as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
     """List the learning rate schedules that can be chosen."""
     found = client_of(settings_of(data_dir=data_dir)).schedules()
     view = entries_view.schedules_view(found.data, width=terminal.make_console().width)
-    _answer(found.model_dump(mode="json"), view, as_json=as_json)
+    parts.answer(found.model_dump(mode="json"), view, as_json=as_json)
 
 
 def _finish(client: Client, job: dict[str, Any], *, wait: bool, as_json: bool) -> None:
@@ -279,7 +260,7 @@ def _finish(client: Client, job: dict[str, Any], *, wait: bool, as_json: bool) -
     if wait:
         errors.print(terminal.plain(f"Job {job['id']}"))
         job = watching.watch(client, job["id"], console=errors)
-    _answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
+    parts.answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
     if wait and job["status"] != "succeeded":
         raise typer.Exit(1)
 
@@ -309,33 +290,12 @@ def _job_pairs(job: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _answer(found: object, view: RenderableType, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        terminal.make_console().print(view)
-
-
 def _say_where(settings: Settings) -> None:
     console = terminal.make_console()
     console.print(f"Peftwise answers at {settings.url}")
     console.print("First step: open it, or run `peftwise recommend FILE --model ID` beside it.")
     console.print("Ctrl-C stops it.")
     sys.stdout.flush()
-
-
-def _profile(file: Path) -> DatasetProfile:
-    with file.open("rb") as lines:
-        return profile_dataset(list(read_examples(lines)), name=file.name)
-
-
-def _read_json(file: Path | None) -> Any:
-    if file is None:
-        return None
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise InvalidRequest(f"{file.name} must hold JSON: {error}. Mend it there.") from None
 
 
 def _under_body(error: ValidationError) -> list[dict[str, Any]]:

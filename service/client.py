@@ -15,6 +15,7 @@ import httpx
 from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
 from metadata.records import Run
 from service.catalogue.schemas import MethodAnswer, MethodList, OptimizerList, ScheduleList
+from service.estimates.schemas import EstimateAnswer, EstimateRequest
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 
 TIMEOUT_SECONDS = 60.0
@@ -46,6 +47,12 @@ class Client:
         """Ask for ranked configurations."""
         body = request.model_dump(mode="json", exclude_none=True)
         return RecommendationAnswer.model_validate(self._json("POST", "/v1/recommendations", body))
+
+    def estimate(self, request: EstimateRequest) -> EstimateAnswer:
+        """Ask what a run would need."""
+        body = request.model_dump(mode="json", exclude_none=True)
+        found = self._json("POST", "/v1/fine_tuning/jobs/estimate", body)
+        return EstimateAnswer.model_validate(found)
 
     def upload(self, path: Path) -> Json:
         """Upload a training file."""

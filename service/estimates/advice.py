@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from metadata.simulated import Peak, Phase
 from service import wording
 from service.estimates.choosing import Chosen
-from service.estimates.knobs import plainly
+from service.estimates.knobs import name_of, plainly
 from service.estimates.schemas import Knob
 from service.recommender.question import Question
 
@@ -78,7 +78,7 @@ def _room(phases: Mapping[Phase, Peak]) -> str:
     phase = max(phases, key=lambda name: phases[name].peak_bytes)
     peak = phases[phase]
     parts = sorted(peak.bytes_of.items(), key=lambda part: -part[1])
-    named = [f"{kind} {wording.size(held)}" for kind, held in parts if held]
+    named = [f"{name_of(kind)} {wording.size(held)}" for kind, held in parts if held]
     return (
         f"The peak of one step, {wording.size(peak.peak_bytes)}, comes {_IN[phase]}: "
         f"{', '.join(named)}."

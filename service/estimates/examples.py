@@ -110,7 +110,7 @@ ESTIMATE: dict[str, Any] = {
     "advice": [
         (
             "The peak of one step, 21 GiB, comes at the end of the forward pass: activations "
-            "11 GiB, weights 6.1 GiB, logits 3.0 GiB, state 186 MiB, gradients 93 MiB."
+            "11 GiB, weights 6.1 GiB, logits 3.0 GiB, optimizer state 186 MiB, gradients 93 MiB."
         ),
         ("Activations take 11 GiB, logits 3.0 GiB: a micro-batch of 2 instead of 4 frees 7.2 GiB."),
     ],

@@ -95,10 +95,14 @@ def _relieved(now: Footprint, then: Footprint) -> list[Kind]:
 def _take(kinds: Sequence[Kind], now: Footprint) -> str:
     """Say what kinds take: `Optimizer state takes 186 MiB, gradients 93 MiB`."""
     verb = "takes" if kinds[0] == "state" else "take"
-    names = {"state": "optimizer state"}
-    sizes = [(names.get(kind, kind), wording.size(bytes_of(now)[kind])) for kind in kinds]
+    sizes = [(name_of(kind), wording.size(bytes_of(now)[kind])) for kind in kinds]
     (first, size), others = sizes[0], sizes[1:]
     return ", ".join([f"{wording.capitalised(first)} {verb} {size}", *map(" ".join, others)])
+
+
+def name_of(kind: Kind) -> str:
+    """Say a kind of memory."""
+    return "optimizer state" if kind == "state" else kind
 
 
 def bytes_of(needs: Footprint) -> Mapping[Kind, int]:

@@ -132,11 +132,12 @@ def _draw_limit(root: Element, limit_bytes: int, at: float | None) -> None:
     """Draw what the device offers; far above the columns it is but told."""
     words = f"A device offers {wording.size(limit_bytes)}"
     if at is None:
-        _write(root, "limit-label", f"{words}, far above this picture", RIGHT, 20, anchor="end")
+        _write(root, "key", f"{words}, far above this picture", LEFT, 20, anchor="start")
         return
+    _line(root, "halo", at)
     _line(root, "limit", at)
-    _write(root, "limit-label", words, RIGHT, 20, anchor="end")
-    _line(root, "limit key-line", 15, left=LEFT, right=LEFT + 28)
+    _line(root, "limit", 15, left=LEFT, right=LEFT + 28)
+    _write(root, "limit-label", words, LEFT + 36, 20, anchor="start")
 
 
 def _draw_legend(root: Element) -> None:
@@ -150,8 +151,12 @@ def _draw_legend(root: Element) -> None:
 
 def _line(root: Element, name: str, at: float, *, left: float = LEFT, right: float = RIGHT) -> None:
     ends = {"x1": f"{left:.1f}", "x2": f"{right:.1f}", "y1": f"{at:.1f}", "y2": f"{at:.1f}"}
-    dashes = {"stroke-dasharray": "6 4"} if name.startswith("limit") else {}
-    SubElement(root, "line", {"class": name, "stroke": "#1b1d21", **dashes, **ends})
+    look = {
+        "axis": {"stroke": "#1b1d21"},
+        "halo": {"stroke": "#ffffff", "stroke-width": "5"},
+        "limit": {"stroke": "#9c2429", "stroke-width": "2", "stroke-dasharray": "6 4"},
+    }
+    SubElement(root, "line", {"class": name, **look[name], **ends})
 
 
 def _write(

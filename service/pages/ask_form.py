@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from service.recommender.schemas import (
 )
 from service.validation import describe_errors
 
+Form = TypeVar("Form", bound=AskForm)
 PAGE_COUNT = 5  # configurations that the page shows
 PASTED_NAME = "pasted-examples.jsonl"
 TINY_MODEL = "peftwise-tiny"
@@ -49,7 +50,7 @@ def read_form(fields: Mapping[str, str]) -> AskForm:
     return AskForm(**stripped)
 
 
-def with_sample(form: AskForm, sample: str) -> AskForm:
+def with_sample(form: Form, sample: str) -> Form:
     """Fill in examples, and what is still empty beside them."""
     return replace(
         form,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+from markupsafe import Markup
+
 from service.pages import charts
 
 
@@ -168,6 +170,59 @@ class AskPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EstimateForm(AskForm):
+    """The form of an estimate as it was typed; `configuration` is JSON, or empty."""
+
+    configuration: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseLine:
+    """The memory of one phase: its peak, then each kind."""
+
+    name: str
+    sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a run would need; `picture` is SVG of our own making.
+
+    `verdict` says that it fits, or the first limit it is over; `shortfalls` are the others.
+    """
+
+    fits: bool
+    verdict: str
+    sentence: str
+    question: tuple[Row, ...]
+    figures: tuple[Row, ...]
+    picture: Markup
+    kinds: tuple[str, ...]
+    phases: tuple[PhaseLine, ...]
+    shortfalls: tuple[str, ...]
+    room: str
+    knobs: tuple[str, ...]
+    notes: tuple[str, ...]
+    groups: tuple[Group, ...]
+    json: str
+    knowledge_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatePage:
+    """The form of an estimate, and below or above it the answer or the problem."""
+
+    template: ClassVar[str] = "estimate.html"
+    section: ClassVar[str] = "estimate"
+
+    title: str
+    form: EstimateForm
+    choices: Choices
+    problem: Problem | None = None
+    answer: Estimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunLine:
     """One run in the table."""
 
@@ -314,7 +369,7 @@ class ErrorPage:
     message: str
 
 
-Page = AskPage | RunsPage | RunPage | JobsPage | JobPage | ErrorPage
+Page = AskPage | EstimatePage | RunsPage | RunPage | JobsPage | JobPage | ErrorPage
 
 
 def rows(*pairs: tuple[str, str]) -> tuple[Row, ...]:

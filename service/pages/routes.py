@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,11 +16,14 @@ from metadata.errors import InvalidRequest, NotFound, PeftwiseError
 from metadata.features.device import THIS_MACHINE, known_devices
 from service.dependencies import QueueDep, ServicesDep
 from service.errors import status_of
-from service.files.uploads import Upload, incoming_file, receive_upload
+from service.estimates.estimate import estimate
+from service.files.uploads import Upload, incoming_file
 from service.jobs.schemas import JobRequest, PeftChoice
 from service.jobs.submission import check_order
-from service.pages import ask_form, contexts, urls
+from service.pages import ask_form, contexts, estimate_form, urls
 from service.pages.answer_view import view_answer
+from service.pages.estimate_view import view_estimate
+from service.pages.incoming import keep_data, receive
 from service.pages.job_view import view_job, view_jobs
 from service.pages.rendering import respond
 from service.pages.run_view import view_run, view_runs
@@ -34,6 +36,7 @@ EVENTS_SHOWN = 50
 STATIC_FILES = {path.name: path for path in urls.STATIC_FOLDER.iterdir() if path.is_file()}
 SAMPLE = "sample.jsonl"
 ASK_TITLE = "How should I fine-tune?"
+ESTIMATE_TITLE = "What would it need?"
 OBJECTIVES = (
     contexts.Row(name="quality", value="Best quality"),
     contexts.Row(name="balanced", value="Balanced"),
@@ -92,8 +95,22 @@ def show_form(services: ServicesDep) -> HTMLResponse:
 async def ask(request: Request, services: ServicesDep) -> HTMLResponse:
     """Answer the form; where that is not possible, show it again as it was typed."""
     with incoming_file(services.files.folder) as path:
-        upload = await _receive(request, path)
+        upload = await receive(request, path)
         return await run_in_threadpool(_answer_form, services, upload)
+
+
+@router.get("/estimate")
+def show_estimate_form(services: ServicesDep) -> HTMLResponse:
+    """Show the empty form of an estimate."""
+    return respond(_estimate_page(services, contexts.EstimateForm()))
+
+
+@router.post("/estimate")
+async def ask_estimate(request: Request, services: ServicesDep) -> HTMLResponse:
+    """Answer the form; where that is not possible, show it again as it was typed."""
+    with incoming_file(services.files.folder) as path:
+        upload = await receive(request, path)
+        return await run_in_threadpool(_answer_estimate_form, services, upload)
 
 
 @router.get("/runs")
@@ -163,40 +180,17 @@ def static(name: str) -> FileResponse:
     return FileResponse(STATIC_FILES[name], headers={"Cache-Control": "no-cache"})
 
 
-async def _receive(request: Request, path: Path) -> Upload:
-    """Read the form; an address-encoded one has no file."""
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/"):
-        return await receive_upload(kind, request.stream(), path, is_optional=True)
-    async with request.form(max_fields=40) as form:
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    path.touch()
-    return Upload(path=path, label="", size_bytes=0, fields=fields)
-
-
 def _answer_form(services: Services, upload: Upload) -> HTMLResponse:
     form = ask_form.read_form(upload.fields)
     if upload.fields.get("action") == "sample":
         sample = STATIC_FILES[SAMPLE].read_text()
         return respond(_ask_page(services, ask_form.with_sample(form, sample)))
     try:
-        form = _keep_data(services, form, upload)
+        form = keep_data(services, form, upload)
         return respond(_answered(services, form))
     except PeftwiseError as error:
         page = _ask_page(services, form, problem=ask_form.problem_of(error))
         return respond(page, status=status_of(error))
-
-
-def _keep_data(services: Services, form: contexts.AskForm, upload: Upload) -> contexts.AskForm:
-    """Store the data that came with the form; the form then names it by its id."""
-    if not upload.size_bytes and not upload.label and form.examples.strip():
-        size = upload.path.write_text(form.examples)
-        upload = replace(upload, label=ask_form.PASTED_NAME, size_bytes=size)
-    if not upload.label:
-        return form
-    kept = replace(upload, fields={"purpose": "fine-tune"})
-    stored = services.files.add(kept, now=services.now())
-    return replace(form, examples="", file_id=stored.id, file_name=stored.label)
 
 
 def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
@@ -218,6 +212,41 @@ def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
     return replace(_ask_page(services, form), title="Your answer", answer=shown)
 
 
+def _answer_estimate_form(services: Services, upload: Upload) -> HTMLResponse:
+    form = estimate_form.read_form(upload.fields)
+    if upload.fields.get("action") == "sample":
+        sample = STATIC_FILES[SAMPLE].read_text()
+        return respond(_estimate_page(services, ask_form.with_sample(form, sample)))
+    try:
+        form = keep_data(services, form, upload)
+        return respond(_estimated(services, form))
+    except PeftwiseError as error:
+        page = _estimate_page(services, form, problem=estimate_form.problem_of(error))
+        return respond(page, status=status_of(error))
+
+
+def _estimated(services: Services, form: contexts.EstimateForm) -> contexts.EstimatePage:
+    request = estimate_form.request_of(form)
+    found = estimate(
+        request,
+        services.knowledge.current,
+        recommendations=services.recommendations,
+        now=services.now(),
+        find_profile=services.files.profile,
+        known_model=services.models.find,
+    )
+    shown = view_estimate(found, request, services.files.profile(form.file_id))
+    return replace(_estimate_page(services, form), title="Your estimate", answer=shown)
+
+
+def _estimate_page(
+    services: Services, form: contexts.EstimateForm, *, problem: contexts.Problem | None = None
+) -> contexts.EstimatePage:
+    return contexts.EstimatePage(
+        title=ESTIMATE_TITLE, form=form, choices=_choices(services), problem=problem
+    )
+
+
 def _can_train(services: Services, model_id: str) -> bool:
     """Say whether a model is here: on the server's own list, or the one every worker brings."""
     return model_id == ask_form.TINY_MODEL or services.models.folder(model_id) is not None
@@ -229,14 +258,18 @@ def _ask_page(
     return contexts.AskPage(
         title=ASK_TITLE,
         form=form,
-        choices=contexts.Choices(
-            models=tuple(model.profile.id for model in services.models),
-            devices=(THIS_MACHINE, *(device.name for device in known_devices())),
-            objectives=OBJECTIVES,
-            loaders=LOADERS,
-        ),
+        choices=_choices(services),
         runs=f"{services.history.count():,}",
         problem=problem,
+    )
+
+
+def _choices(services: Services) -> contexts.Choices:
+    return contexts.Choices(
+        models=tuple(model.profile.id for model in services.models),
+        devices=(THIS_MACHINE, *(device.name for device in known_devices())),
+        objectives=OBJECTIVES,
+        loaders=LOADERS,
     )
 
 

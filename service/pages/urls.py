@@ -12,6 +12,11 @@ def home() -> str:
     return "/"
 
 
+def estimate() -> str:
+    """Return the page that tells what a run would need."""
+    return "/estimate"
+
+
 def runs(filters: Mapping[str, str] | None = None, *, after: str | None = None) -> str:
     """Return the table of runs, filtered, from the run after the given one."""
     query = {name: value for name, value in (filters or {}).items() if value}
