@@ -15,11 +15,11 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import OptimizeResult, least_squares
 
-from metadata.arrays import Booleans, Floats
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.features.device import cache_bytes, fp32_tflops
 from metadata.records import Device, Record
-from metadata.simulated import PHASES, Phase, SimulatedStep
+from metadata.simulated import PHASES, Operation, Phase
 
 HALF_DTYPES = frozenset({"bfloat16", "float16"})  # the rest computes at the rate of fp32
 # Operations of the forward pass are started by Python modules, the others by autograd and the
@@ -27,7 +27,7 @@ HALF_DTYPES = frozenset({"bfloat16", "float16"})  # the rest computes at the rat
 STARTS: Mapping[Phase, float] = {"forward": 1.4, "backward": 0.7, "optimizer": 0.7}
 # Shares of a data sheet's figures that training reaches, and how many times faster than memory a
 # cache is, before anything was measured.
-BF16_SHARE, FP32_SHARE, BANDWIDTH_SHARE, CACHE_SPEEDUP = 0.45, 0.5, 0.85, 2.0
+BF16_SHARE, FP32_SHARE, BANDWIDTH_SHARE, CACHE_SPEEDUP = 0.45, 0.5, 0.8, 2.0
 # How far a constant lies from what its data sheet lets expect, and a step from its constants.
 USUAL_FACTOR, USUAL_ERROR = 1.6, 0.1
 LARGEST_FACTOR = 8.0  # no constant is ever fitted further from what was expected
@@ -72,7 +72,7 @@ class DeviceConstants(Record):
 class Work:
     """A step as arrays over its groups of like operations; phases by their place in `PHASES`."""
 
-    phase_G: Floats
+    phase_G: Integers
     count_G: Floats
     flops_G: Floats
     bytes_G: Floats
@@ -82,13 +82,14 @@ class Work:
 def expected_constants(device: Device) -> DeviceConstants:
     """Return the constants of one device as its data sheet lets expect them.
 
-    The figures of a CPU are what it reaches already.
+    A CPU has one figure for both precisions.
     """
     is_cpu = device.kind == "cpu"
-    memory = (1.0 if is_cpu else BANDWIDTH_SHARE) * device.bandwidth_gb_per_second * 1e9
+    bf16 = BF16_SHARE * device.bf16_tflops * 1e12
+    memory = BANDWIDTH_SHARE * device.bandwidth_gb_per_second * 1e9
     return DeviceConstants(
-        bf16_flops_per_second=(1.0 if is_cpu else BF16_SHARE) * device.bf16_tflops * 1e12,
-        fp32_flops_per_second=(1.0 if is_cpu else FP32_SHARE) * fp32_tflops(device) * 1e12,
+        bf16_flops_per_second=bf16,
+        fp32_flops_per_second=bf16 if is_cpu else FP32_SHARE * fp32_tflops(device) * 1e12,
         cached_bytes_per_second=CACHE_SPEEDUP * memory,
         launch_seconds=device.launch_microseconds * 1e-6,
         bytes_per_second=memory,
@@ -97,11 +98,10 @@ def expected_constants(device: Device) -> DeviceConstants:
     )
 
 
-def work_of(step: SimulatedStep) -> Work:
-    """Return what a simulated step has to do."""
-    operations = step.operations
+def work_of(operations: Sequence[Operation]) -> Work:
+    """Return what the operations of a step have to do."""
     return Work(
-        phase_G=np.array([PHASES.index(one.phase) for one in operations], dtype=np.float64),
+        phase_G=np.array([PHASES.index(one.phase) for one in operations], dtype=np.int64),
         count_G=np.array([one.count for one in operations], dtype=np.float64),
         flops_G=np.array([one.flops for one in operations], dtype=np.float64),
         bytes_G=np.array([one.bytes_moved for one in operations], dtype=np.float64),

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train-child": ("training_worker.child", "train what stands on stdin (started by attempt)"),
     "campaign": ("training_worker.campaign", "train many configurations on many datasets"),
     "export": ("training_worker.export_command", "turn an adapter into merged weights or LoRA"),
+    "calibrate": ("training_worker.calibration.command", "measure what this machine reaches"),
     "simulate": ("training_worker.simulation.command", "tell what a step needs, without a GPU"),
     "simulate-table": ("training_worker.simulation.table", "simulate many steps, for formulas"),
     "pretrain": ("training_worker.pretrain", "make the tiny base model again"),

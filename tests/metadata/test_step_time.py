@@ -8,7 +8,7 @@ import pytest
 from metadata.arrays import Floats
 from metadata.errors import TooFewRuns
 from metadata.features.device import find_device
-from metadata.simulated import Operation, Phase, SimulatedStep
+from metadata.simulated import Operation, Phase
 from metadata.step_time import (
     FITTED,
     LARGEST_FACTOR,
@@ -41,10 +41,7 @@ def operation(
 
 
 def work(*operations: Operation) -> Work:
-    step = SimulatedStep(
-        trainable=1, parameters=1, peaks={}, kept_bytes=0, operations=tuple(operations)
-    )
-    return work_of(step)
+    return work_of(operations)
 
 
 @pytest.mark.parametrize(

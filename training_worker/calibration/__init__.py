@@ -1,0 +1,1 @@
+"""What a machine reaches in training, measured in a minute or two."""
