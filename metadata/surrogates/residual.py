@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
+from metadata.device_constants import learnt_offset
 from metadata.errors import TooFewRuns
 from metadata.footprint import Plan, plan
 from metadata.records import Configuration, Costs, Device, Task
@@ -22,7 +23,6 @@ from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpe
 from metadata.table import Table
 
 MINIMUM_RUNS = 10
-PRIOR_RUNS = 5.0  # runs that the formula alone is worth
 # Runs that weigh as much as a coefficient of 0; which, datasets left out say. Runs of one dataset
 # share what the formula does not know of it, so that many runs may be few lessons.
 RIDGES = (5000.0, 500.0, 50.0, 5.0)
@@ -229,10 +229,8 @@ def _fit(known: Observations, ridge: float) -> dict[str, Any]:
 
 
 def _offsets(names: Sequence[str], ratio_M: Floats) -> dict[str, float]:
-    known = sorted(set(names))
-    member_M = np.array([known.index(name) for name in names])
-    sums, counts = np.bincount(member_M, weights=ratio_M), np.bincount(member_M)
-    return dict(zip(known, (sums / (counts + PRIOR_RUNS)).tolist(), strict=True))
+    name_M = np.array(names)
+    return {name: learnt_offset(ratio_M[name_M == name]) for name in sorted(set(names))}
 
 
 def _design(values: Mapping[str, Any], seen: Observations) -> Floats:

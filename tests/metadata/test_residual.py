@@ -80,6 +80,30 @@ def test_another_device_of_a_known_kind_is_less_certain_than_the_known_one(
     assert widths[1] == pytest.approx(widths[0] * UNKNOWN_FACTOR)
 
 
+def test_one_absurd_run_on_a_new_device_changes_its_forecast_by_little(
+    table: Table, time: CostSurrogate, world: ModuleType
+) -> None:
+    task = world.make_task(20, 1000)
+    device = task.device.model_copy(update={"name": "other"})
+    run = next(run for run in table.runs if run.state == "succeeded" and run.costs is not None)
+    assert run.costs is not None
+    absurd = run.model_copy(
+        update={
+            "id": "absurd",
+            "task": run.task.model_copy(update={"device": device}),
+            "costs": run.costs.model_copy(update={"train_seconds": 1e9, "train_cpu_seconds": 1e9}),
+        }
+    )
+
+    learnt = fit_residual(
+        observations_of(build_table([*table.runs, absurd]), TRAIN_SECONDS), TRAIN_SECONDS
+    )
+
+    there = candidates_on(task.model_copy(update={"device": device}), world)
+    ratio_C = learnt.forecast(there).expected_C / time.forecast(there).expected_C
+    assert np.abs(np.log(ratio_C)).max() < np.log(1.5)
+
+
 def test_a_model_a_thousand_times_larger_gets_the_formula(
     time: CostSurrogate, world: ModuleType
 ) -> None:
