@@ -1,6 +1,7 @@
 """Put what is asked for on a model without numbers."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -14,8 +15,10 @@ from metadata.records import Configuration
 from training_worker.adapter import add_adapter, without_known_warnings
 from training_worker.data import Batch, Tokens, collate
 from training_worker.setting import Setting
+from training_worker.simulation.looking import Answers
 from training_worker.simulation.question import Question
 from training_worker.simulation.shell import Put
+from training_worker.simulation.stand_ins import StandIn, stand_in_of
 
 STEPS = 100  # of the run; what they are decides no shape
 # Of an adapter_config.json, what says where it comes from rather than what it is.
@@ -30,7 +33,7 @@ RUN_DATA = frozenset({"corda", "lora_ga", "eva"})
 def what_to_put(question: Question) -> Put:
     """Return the function that puts the question's method on a model."""
     if question.adapter is not None:
-        return partial(_put_peft, said=question.adapter)
+        return partial(_put_peft, said=question.adapter, stand_in=stand_in_of(question))
     return partial(_put_configuration, configuration=question.configuration)
 
 
@@ -53,16 +56,17 @@ def _texts() -> Batch:
         return collate([tokens], loss_on="all", padding_id=0, device=torch.device("cpu"))
 
 
-def _put_peft(model: nn.Module, *, said: Mapping[str, Any]) -> nn.Module:
-    config = peft_config(said)
+def _put_peft(model: nn.Module, *, said: Mapping[str, Any], stand_in: StandIn) -> nn.Module:
+    config = peft_config({**said, **stand_in.values})
     try:
-        with without_known_warnings():
+        with without_known_warnings(), Answers() if stand_in.answers else nullcontext():
             put: nn.Module = peft.get_peft_model(model, config)
     except (ValueError, TypeError) as error:
         raise InvalidConfiguration(
             f"The adapter must fit the model's layers; PEFT refused: {error}. Change its config.",
             param="adapter",
         ) from error
+    stand_in.freeze(put)
     return put
 
 

@@ -1,22 +1,39 @@
 """Watch a training step: what is live in each phase, and what every operation costs."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import (
+    flop_registry,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 from metadata.simulated import KINDS, Kind, Operation, Peak, Phase
-from training_worker.meter import TensorMeter, blocks, parts
+from training_worker.meter import TensorMeter, blocks
 from training_worker.simulation import looking
 
 # What gives out what it was given, or memory that nothing is written to yet.
 MOVES_NOTHING = frozenset(
     {"alias", "detach", "empty", "empty_like", "empty_strided", "lift_fresh", "_unsafe_view"}
 )
+aten = torch.ops.aten
+# Torch counts the attention of GPUs and not that of CPUs, which stands for it here.
+FLOPS_OF: Mapping[Any, Callable[..., int]] = {
+    **flop_registry,
+    aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *_, **__: (
+        sdpa_flop_count(query.shape, key.shape, value.shape)
+    ),
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda grad, query, key, value, *_, **__: sdpa_backward_flop_count(
+            grad.shape, query.shape, key.shape, value.shape
+        )
+    ),
+}
 Key = tuple[str, Phase, str, int, int]
 
 
@@ -83,7 +100,7 @@ class Recorder(TensorMeter):
         result = looking.run(func, args, kwargs or {})
         if func.namespace == "prim":  # a question about a tensor, no operation
             return result
-        self.add(_tensors(result))
+        self.add(part for one in _tensors(result) for part in looking.parts(one))
         if self._phase is not None:
             self._note_peak()
             self._note(func, args, kwargs or {}, result, self._phase)
@@ -92,10 +109,14 @@ class Recorder(TensorMeter):
     def _note(self, func: Any, args: Any, kwargs: Any, result: Any, phase: Phase) -> None:
         packet = func._overloadpacket
         given, made = _tensors((args, kwargs)), _tensors(result)
-        count_flops = flop_registry.get(packet)
+        count_flops = FLOPS_OF.get(packet)
         flops = count_flops(*args, **kwargs, out_val=result) if count_flops else 0
         still = func.is_view or packet.__name__ in MOVES_NOTHING
-        moved = 0 if still else sum(part.nbytes for one in (*given, *made) for part in parts(one))
+        moved = (
+            0
+            if still
+            else sum(part.nbytes for one in (*given, *made) for part in looking.parts(one))
+        )
         dtype = str((made or given or [torch.empty(0)])[0].dtype).removeprefix("torch.")
         self._counts[packet.__name__, phase, dtype, int(flops), moved] += 1
 

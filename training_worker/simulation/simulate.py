@@ -3,10 +3,13 @@
 The first step makes the optimizer's state; the second runs beside it, as all later ones do.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
@@ -25,8 +28,10 @@ from training_worker.simulation.methods import what_to_put
 from training_worker.simulation.question import Question
 from training_worker.simulation.recorder import Recorder
 from training_worker.simulation.shell import build_shell, read_model_config
+from training_worker.simulation.stand_ins import stand_in_of
 
 RATE, STEP = 1e-3, 2  # decide no shape
+BUCKETS = "with DDP's buckets beside the gradients; their exchange takes no time here"
 FORWARD_ONLY = "only the forward pass is simulated: what the search does between passes is not"
 
 
@@ -37,24 +42,31 @@ def simulate(question: Question) -> SimulatedStep:
         InvalidRequest: The model is none that can be simulated.
         InvalidConfiguration: The method does not go with the model.
     """
+    with on_fakes(question) as (model, vocabulary):
+        return _Step(model, question, vocabulary=vocabulary).simulated()
+
+
+@contextmanager
+def on_fakes(question: Question) -> Iterator[tuple[nn.Module, int]]:
+    """Give the question's model with its method on it, and its vocabulary, to run on fakes."""
     configuration = question.configuration
     config = read_model_config(question.model)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    model = build_shell(
-        config,
-        mode,
-        dtype=DTYPES[configuration.precision],
-        attention=attention_in(config.model_type, configuration.attention),
-        put=what_to_put(question),
-    )
-    with (
-        mode,
-        masks(question.padded),
-        torch.sparse.check_sparse_tensor_invariants(False),
-    ):  # they look at numbers
-        prepare(model, configuration)
-        vocabulary = config.get_text_config().vocab_size
-        return _Step(model, question, vocabulary=vocabulary).simulated()
+    with stand_in_of(question).in_place():
+        model = build_shell(
+            config,
+            mode,
+            dtype=DTYPES[configuration.precision],
+            attention=attention_in(config.model_type, configuration.attention),
+            put=what_to_put(question),
+        )
+        with (
+            mode,
+            masks(question.padded),
+            torch.sparse.check_sparse_tensor_invariants(False),  # it looks at numbers
+        ):
+            prepare(model, configuration)
+            yield model, config.get_text_config().vocab_size
 
 
 class _Step:
@@ -62,6 +74,7 @@ class _Step:
 
     def __init__(self, model: Any, question: Question, *, vocabulary: int) -> None:
         self._model, self._question = model, question
+        self._stand_in = stand_in_of(question)
         self._held = freeze(model, question.configuration)
         self._weights = trainable(model)
         penalty = METHODS[question.configuration.method.name].penalty
@@ -71,8 +84,7 @@ class _Step:
     def simulated(self) -> SimulatedStep:
         self._model.train()
         with self._recorder as recorder:
-            recorder.add(self._model.parameters())
-            recorder.add(self._model.buffers())
+            recorder.add(self._stand_in.on_device(self._model, self._question.adapter or {}))
             has_gradients = (
                 OPTIMIZERS[self._question.configuration.optimizer.name].kind == "gradient"
             )
@@ -83,17 +95,18 @@ class _Step:
             peaks=recorder.peaks,
             kept_bytes=recorder.kept_bytes,
             operations=recorder.operations,
-            notes=notes,
+            notes=(*self._stand_in.notes, *notes),
         )
 
     def _learn(self) -> tuple[str, ...]:
         """Take two steps along gradients."""
         self._recorder.watch_gradients(self._weights.values())
-        optimizer, ids_BL = self._optimizer(), self._ids()
+        optimizer, ids_BL, buckets = self._optimizer(), self._ids(), self._buckets()
+        self._recorder.mark(buckets, "gradients")
         for _ in range(2):
             self._recorder.forget()
             self._take(optimizer, ids_BL)
-        return ()
+        return (BUCKETS,) if buckets else ()
 
     @torch.no_grad()
     def _judge(self) -> tuple[str, ...]:
@@ -119,6 +132,15 @@ class _Step:
         recorder.mark(_state(optimizer), "state")
         optimizer.zero_grad(set_to_none=True)
         del output  # such loops hold it until here
+
+    def _buckets(self) -> list[torch.Tensor]:
+        """Return what several GPUs exchange gradients in: as many bytes, flat, of each dtype."""
+        if self._question.processes == 1:
+            return []
+        numbers: Counter[torch.dtype] = Counter()
+        for weight in self._weights.values():
+            numbers[weight.dtype] += weight.numel()
+        return [torch.empty(count, dtype=dtype) for dtype, count in numbers.items()]
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Return the optimizer in the form that the device has: on a GPU, AdamW of many tensors.
