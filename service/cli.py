@@ -16,8 +16,16 @@ from rich.text import Text
 
 from metadata.errors import InvalidRequest, PeftwiseError
 from metadata.records import Configuration
+from service import (
+    calibrate_command,
+    entries_view,
+    estimate_command,
+    serving,
+    terminal,
+    watching,
+    wording,
+)
 from service import command_parts as parts
-from service import entries_view, estimate_command, serving, terminal, watching, wording
 from service.app import create_app
 from service.client import Client, read_run
 from service.reaching import client_of, running_service, settings_of
@@ -42,6 +50,7 @@ runs_app = typer.Typer(help="Past runs.", no_args_is_help=True, rich_markup_mode
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(runs_app, name="runs")
 app.command("estimate")(estimate_command.estimate)
+app.command("calibrate")(calibrate_command.calibrate)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from metadata.errors import Unauthorized
 from metadata.history import History
+from service.catalogue.devices import Devices
 from service.catalogue.models import Models
 from service.files.store import FileStore
 from service.jobs.attempts import Attempts
@@ -39,6 +40,10 @@ def _files(services: ServicesDep) -> FileStore:
 
 def _models(services: ServicesDep) -> Models:
     return services.models
+
+
+def _devices(services: ServicesDep) -> Devices:
+    return services.devices
 
 
 def _knowledge(services: ServicesDep) -> KnowledgeStore:
@@ -81,6 +86,7 @@ NowDep = Annotated[datetime, Depends(_now)]
 HistoryDep = Annotated[History, Depends(_history)]
 FilesDep = Annotated[FileStore, Depends(_files)]
 ModelsDep = Annotated[Models, Depends(_models)]
+DevicesDep = Annotated[Devices, Depends(_devices)]
 KnowledgeStoreDep = Annotated[KnowledgeStore, Depends(_knowledge)]
 RecommendationsDep = Annotated[RecommendationStore, Depends(_recommendations)]
 QueueDep = Annotated[Queue, Depends(_queue)]

@@ -9,12 +9,13 @@ import pyarrow.parquet
 from sqlalchemy import Engine, select
 
 from metadata.database import open_database, read_session
-from metadata.features.device import THIS_MACHINE, this_machine
+from metadata.features.device import THIS_MACHINE
 from metadata.history import History
 from metadata.methods.spec import Serving
 from metadata.records import DatasetProfile, ModelProfile
 from metadata.run_rows import RunRow
 from metadata.runs_file import SHIPPED_RUNS, read_runs
+from service.catalogue.devices import FOLDER, Devices
 from service.catalogue.models import Models
 from service.executors import EXECUTORS
 from service.executors.dispatcher import Dispatcher
@@ -48,6 +49,7 @@ class Services:
     history: History
     files: FileStore
     models: Models
+    devices: Devices
     knowledge: KnowledgeStore
     recommendations: RecommendationStore
     queue: Queue
@@ -73,11 +75,12 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     add_shipped_runs(engine, history)
     files = FileStore(engine, settings.data_dir / "files")
     models = Models(settings.models)
+    devices = Devices(settings.data_dir / FOLDER)
     knowledge = KnowledgeStore(settings.data_dir / "knowledge")
     recommendations = RecommendationStore(engine)
     attempts = Attempts(engine, lease_seconds=settings.lease_seconds)
     start_executor = EXECUTORS.get(settings.executor)
-    advise = partial(_advise, knowledge, recommendations, models, now)
+    advise = partial(_advise, knowledge, recommendations, models, devices, now)
     return Services(
         settings=settings,
         now=now,
@@ -85,6 +88,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
         history=history,
         files=files,
         models=models,
+        devices=devices,
         knowledge=knowledge,
         recommendations=recommendations,
         queue=Queue(engine),
@@ -94,7 +98,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             models=models,
             files=files,
             recommendations=recommendations,
-            device=this_machine(),
+            device=devices.here(),
             advise=advise,
         ),
         dispatcher=None
@@ -125,6 +129,7 @@ def _advise(
     knowledge: KnowledgeStore,
     recommendations: RecommendationStore,
     models: Models,
+    devices: Devices,
     now: Now,
     model: ModelProfile,
     dataset: DatasetProfile,
@@ -138,6 +143,12 @@ def _advise(
         serve_with=serve_with,
         count=1,
     )
-    given = answer(request, knowledge.current, now=now(), known_model=models.find)
+    given = answer(
+        request,
+        knowledge.current,
+        now=now(),
+        known_model=models.find,
+        known_device=devices.find,
+    )
     recommendations.keep(request, given)
     return Advice(recommendation_id=given.id, first=given.configurations[0])

@@ -55,8 +55,17 @@ def find_device(name: str, *, count: int = 1, memory_gib: float | None = None) -
         UnknownDevice: No device goes by that name, or more than one; the message lists near ones.
         InvalidRequest: The count or the memory is out of range.
     """
-    _check_range("count", count, 1, 1024)
     device = this_machine() if name.strip().lower() == THIS_MACHINE else _named(name)
+    return sized(device, count=count, memory_gib=memory_gib)
+
+
+def sized(device: Device, *, count: int = 1, memory_gib: float | None = None) -> Device:
+    """Return so many of a device, with another memory where one is given.
+
+    Raises:
+        InvalidRequest: The count or the memory is out of range.
+    """
+    _check_range("count", count, 1, 1024)
     if memory_gib is None:
         return device.model_copy(update={"count": count})
     _check_range("memory_gib", memory_gib, 0.001, LARGEST_GIB)

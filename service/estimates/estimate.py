@@ -5,9 +5,11 @@ from datetime import datetime
 
 from metadata.checks import check, check_serving
 from metadata.errors import InvalidRequest
+from metadata.features.device import find_device
 from metadata.knowledge import Knowledge
 from metadata.methods.spec import Serving
 from metadata.records import Configuration
+from service.catalogue.devices import FindDevice
 from service.estimates.advice import advise, notes_on, overruns
 from service.estimates.choosing import Chosen, choose
 from service.estimates.knobs import Step, knobs_of
@@ -37,6 +39,7 @@ def estimate(
     now: datetime,
     find_profile: FindProfile,
     known_model: FindModel,
+    known_device: FindDevice = find_device,
 ) -> EstimateAnswer:
     """Return what a run would need; nothing is trained.
 
@@ -47,6 +50,7 @@ def estimate(
         now: When that one is made, with a time zone.
         find_profile: Profile of an uploaded file by its id; raises NotFound.
         known_model: Profile of a model by its id; raises UnknownModel.
+        known_device: Device by its name, count and memory; raises UnknownDevice.
 
     Raises:
         InvalidRequest: A field cannot be answered; `param` names it. Its kinds UnknownModel,
@@ -55,7 +59,9 @@ def estimate(
         NotFound: There is no such file, recommendation or rank.
     """
     wanted = _wanted(request)
-    question = build_question(wanted, find_profile=find_profile, known_model=known_model)
+    question = build_question(
+        wanted, find_profile=find_profile, known_model=known_model, known_device=known_device
+    )
     asked = _choice(request.peft, wanted, question, known, recommendations, now=now)
     check(asked.configuration, question.task.model)
     check_serving(asked.configuration, asked.serve_with)
@@ -133,7 +139,7 @@ def _describe(
         micro_batch_size=planned.micro_batch_size,
         accumulates=planned.accumulation_steps > 1,
     )
-    held, knobs = phases(step.footprint(), accumulates=step.accumulates), knobs_of(step)
+    held, knobs = phases(step.footprint()), knobs_of(step)
     price, fits = question.usd_per_second, not list(overruns(question, chosen))
     return EstimateAnswer(
         configuration=chosen.configuration,

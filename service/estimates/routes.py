@@ -34,4 +34,5 @@ def ask(
         now=services.now(),
         find_profile=services.files.profile,
         known_model=partial(services.models.find, param="base_model.id"),
+        known_device=services.devices.find,
     )

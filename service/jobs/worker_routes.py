@@ -6,9 +6,9 @@ from fastapi import APIRouter, Body, Response
 from fastapi.responses import FileResponse
 
 from metadata.errors import NotFound, UnknownDevice
-from metadata.features.device import find_device
 from metadata.messages import Assignment, Claim, MeasurementBatch, Outcome, Renewed
 from metadata.records import Device
+from service.catalogue.devices import Devices
 from service.dependencies import (
     AttemptsDep,
     FilesDep,
@@ -86,7 +86,7 @@ def finish(
     recorder: RecorderDep,
 ) -> Response:
     """End the attempt and its job, and add its run to the history, once."""
-    device = _device(outcome.device_name, services.desk.device)
+    device = _device(outcome.device_name, services.devices)
     services.attempts.finish(attempt_id, token, outcome, device)
     recorder.record(attempt_id)
     return Response(status_code=NO_CONTENT)
@@ -128,9 +128,9 @@ def _send(file_id: str | None, files: FileStore) -> FileResponse:
     )
 
 
-def _device(name: str, here: Device) -> Device:
+def _device(name: str, devices: Devices) -> Device:
     """Return the device that a worker names, this machine's processor where it names none."""
     try:
-        return find_device(name) if name else here
+        return devices.find(name) if name else devices.here()
     except UnknownDevice:
-        return here
+        return devices.here()

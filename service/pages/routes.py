@@ -201,6 +201,7 @@ def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
         now=services.now(),
         find_profile=services.files.profile,
         known_model=services.models.find,
+        known_device=services.devices.find,
     )
     services.recommendations.keep(request, found)
     shown = view_answer(
@@ -234,6 +235,7 @@ def _estimated(services: Services, form: contexts.EstimateForm) -> contexts.Esti
         now=services.now(),
         find_profile=services.files.profile,
         known_model=services.models.find,
+        known_device=services.devices.find,
     )
     shown = view_estimate(found, request, services.files.profile(form.file_id))
     return replace(_estimate_page(services, form), title="Your estimate", answer=shown)

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
+from metadata.features.device import find_device
 from metadata.knowledge import Knowledge
+from service.catalogue.devices import FindDevice
 from service.recommender.explain import explain
 from service.recommender.question import (
     FindModel,
@@ -26,6 +28,7 @@ def answer(
     now: datetime,
     find_profile: FindProfile = no_files,
     known_model: FindModel = find_public_model,
+    known_device: FindDevice = find_device,
 ) -> RecommendationAnswer:
     """Answer how to fine-tune a model on data with a device and a budget.
 
@@ -40,13 +43,16 @@ def answer(
             refused.
         known_model: Profile of a model by its id; `Models.find` knows the server's own folders
             too.
+        known_device: Device by its name; `Devices.find` knows what was measured here too.
 
     Raises:
         InvalidRequest: Something asked for cannot be answered; `param` names the field. Its kinds:
             UnknownModel, UnknownDevice, InvalidDataset, NothingFits.
         NotFound: There is no file by that id.
     """
-    question = build_question(request, find_profile=find_profile, known_model=known_model)
+    question = build_question(
+        request, find_profile=find_profile, known_model=known_model, known_device=known_device
+    )
     return answer_question(question, known, now=now)
 
 

@@ -22,6 +22,7 @@ from metadata.records import (
     Task,
     content_hash,
 )
+from service.catalogue.devices import FindDevice
 from service.catalogue.models import Models, is_model_id
 from service.recommender.schemas import (
     BaseModelChoice,
@@ -120,6 +121,7 @@ def build_question(
     *,
     find_profile: FindProfile = no_files,
     known_model: FindModel = find_public_model,
+    known_device: FindDevice = find_device,
 ) -> Question:
     """Return the question a request asks.
 
@@ -127,6 +129,7 @@ def build_question(
         request: As it came over the wire.
         find_profile: Profile of an uploaded file by its id; raises NotFound.
         known_model: Profile of a model by its id; raises UnknownModel.
+        known_device: Device by its name, count and memory; raises UnknownDevice.
 
     Raises:
         InvalidRequest: A field cannot be answered; `param` names it. Also its kinds
@@ -136,7 +139,7 @@ def build_question(
     task = Task(
         model=read_model(request.base_model, known_model=known_model),
         dataset=read_dataset(request.dataset, find_profile=find_profile),
-        device=read_device(request.hardware),
+        device=read_device(request.hardware, known_device=known_device),
     )
     _check_price(request, task.device)
     return Question(
@@ -173,9 +176,9 @@ def read_dataset(choice: DatasetChoice, *, find_profile: FindProfile = no_files)
     return _profile_examples(choice.examples or [])
 
 
-def read_device(hardware: Hardware) -> Device:
+def read_device(hardware: Hardware, *, known_device: FindDevice = find_device) -> Device:
     """Return the device by its name, with the count, memory and price that were given."""
-    device = find_device(hardware.device, count=hardware.count, memory_gib=hardware.memory_gib)
+    device = known_device(hardware.device, count=hardware.count, memory_gib=hardware.memory_gib)
     if hardware.usd_per_hour is None:
         return device
     return device.model_copy(update={"usd_per_hour": hardware.usd_per_hour})

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 
 from service.dependencies import (
+    DevicesDep,
     FilesDep,
     HistoryDep,
     KnowledgeStoreDep,
@@ -38,6 +39,7 @@ def ask(
     store: KnowledgeStoreDep,
     files: FilesDep,
     models: ModelsDep,
+    devices: DevicesDep,
     recommendations: RecommendationsDep,
     now: NowDep,
 ) -> RecommendationAnswer:
@@ -52,6 +54,7 @@ def ask(
         now=now,
         find_profile=files.profile,
         known_model=partial(models.find, param="base_model.id"),
+        known_device=devices.find,
     )
     recommendations.keep(request, given)
     return given
