@@ -19,7 +19,7 @@ from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.features.device import cache_bytes, fp32_tflops
 from metadata.records import Device, Record
-from metadata.simulated import PHASES, Operation, Phase
+from metadata.simulated import PHASES, Operation, Phase, SimulatedStep
 
 HALF_DTYPES = frozenset({"bfloat16", "float16"})  # the rest computes at the rate of fp32
 # Operations of the forward pass are started by Python modules, the others by autograd and the
@@ -98,8 +98,13 @@ def expected_constants(device: Device) -> DeviceConstants:
     )
 
 
-def work_of(operations: Sequence[Operation]) -> Work:
-    """Return what the operations of a step have to do."""
+def work_of(step: SimulatedStep) -> Work:
+    """Return what a simulated step has to do."""
+    return work_of_operations(step.operations)
+
+
+def work_of_operations(operations: Sequence[Operation]) -> Work:
+    """Return what the operations of a step have to do, simulated or watched."""
     return Work(
         phase_G=np.array([PHASES.index(one.phase) for one in operations], dtype=np.int64),
         count_G=np.array([one.count for one in operations], dtype=np.float64),

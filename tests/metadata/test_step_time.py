@@ -18,7 +18,7 @@ from metadata.step_time import (
     expected_constants,
     fit_constants,
     step_seconds,
-    work_of,
+    work_of_operations,
 )
 
 GPU = DeviceConstants(
@@ -41,7 +41,7 @@ def operation(
 
 
 def work(*operations: Operation) -> Work:
-    return work_of(operations)
+    return work_of_operations(operations)
 
 
 @pytest.mark.parametrize(

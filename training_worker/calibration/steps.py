@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from metadata.step_time import Work, work_of
+from metadata.step_time import Work, work_of_operations
 from training_worker.simulation.recorder import Recorder
 
 VOCABULARY = 1024
@@ -89,4 +89,4 @@ class TrainingStep:
         """Return what a step has to do, by watching one."""
         with Recorder(vocabulary=VOCABULARY) as recorder:
             self.take(recorder)
-        return work_of(recorder.operations)
+        return work_of_operations(recorder.operations)
