@@ -4,6 +4,7 @@ Nothing is run. Held against real runs of Llama-3.2-3B on an L40S by `tests/meta
 within 7 %, training time within 13 %, with nothing fitted but the shares below.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -11,6 +12,7 @@ from math import ceil
 from metadata.features.task import completion_tokens, prompt_tokens, training_examples
 from metadata.methods import METHODS
 from metadata.records import Configuration, Device, Lengths, ModelProfile, Precision, Task
+from metadata.simulated import Phase
 from metadata.step_costs import LOGITS_TRAFFIC, UPDATE_OPERATIONS, StepCosts, step_costs
 
 MATMUL_SHARE = 0.45  # of a data sheet's dense FLOP/s that training's matrix products reach
@@ -23,6 +25,20 @@ CPU_MICRO_BATCH = 8
 MEMORY_SHARE = 0.95  # of a device: the rest is its driver's and the allocator's fragments
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held at the peak of a phase beside weights and optimizer state."""
+
+    gradient_bytes: float
+    activation_bytes: float
+    logits_bytes: float
+
+    @property
+    def total_bytes(self) -> float:
+        """Return the sum."""
+        return self.gradient_bytes + self.activation_bytes + self.logits_bytes
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What one micro step needs; FLOPs and bytes of forward and backward together.
@@ -33,14 +49,33 @@ class Footprint:
     weights_bytes: int
     gradient_bytes: int
     state_bytes: int
-    activation_bytes: int
-    logits_bytes: int
-    peak_bytes: int
+    held: Mapping[Phase, Held]
     flops: float
     bytes_moved: float
     matmul_bytes: float
     operations: int
     trainable_parameters: int
+
+    @property
+    def peak_phase(self) -> Phase:
+        """Return the phase in which the most is held."""
+        return max(self.held, key=lambda phase: self.held[phase].total_bytes)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Return the most that is held at once, weights and optimizer state among it."""
+        most = self.held[self.peak_phase].total_bytes
+        return int(self.weights_bytes + self.state_bytes + most)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Return the activations that are held at the peak."""
+        return int(self.held[self.peak_phase].activation_bytes)
+
+    @property
+    def logits_bytes(self) -> int:
+        """Return the most that logits take."""
+        return int(max(held.logits_bytes for held in self.held.values()))
 
 
 @dataclass(frozen=True)
@@ -245,7 +280,7 @@ def _at(
     pairs = tokens * length
     kept = costs.kept_per_step + costs.kept_per_token * tokens + costs.kept_per_pair * pairs
     live = costs.live_per_step + costs.live_per_token * tokens + costs.live_per_pair * pairs
-    logits = (costs.logits_per_token + target_share * costs.logits_per_target) * tokens
+    logits = _Logits.of(costs, tokens, target_share=target_share)
     matmul_bytes = costs.weight_traffic + 2 * (kept + live)
     others = costs.traffic_per_token * tokens + costs.other_weight_traffic
     scores = SCORES_TRAFFIC * (costs.kept_per_pair + costs.live_per_pair) * pairs
@@ -253,26 +288,55 @@ def _at(
         weights_bytes=int(costs.weights_bytes),
         gradient_bytes=int(costs.gradient_bytes),
         state_bytes=int(costs.state_bytes),
-        activation_bytes=int(kept + live),
-        logits_bytes=int(logits),
-        peak_bytes=int(_peak(costs, kept, live, logits, accumulates=accumulates)),
+        held=_held(costs, kept, live, logits, accumulates=accumulates),
         flops=costs.flops_per_token * tokens + costs.flops_per_pair * pairs,
-        bytes_moved=matmul_bytes + others + scores + LOGITS_TRAFFIC * logits,
+        bytes_moved=matmul_bytes + others + scores + LOGITS_TRAFFIC * logits.moved,
         matmul_bytes=matmul_bytes,
         operations=costs.operations,
         trainable_parameters=costs.trainable,
     )
 
 
-def _peak(costs: StepCosts, kept: float, live: float, logits: float, *, accumulates: bool) -> float:
-    """Return the most held at once: at the loss, in the last layer's backward, or in the update.
+@dataclass(frozen=True)
+class _Logits:
+    """Bytes of logits that are live at once: at the loss, between the passes, and after them.
 
-    Without checkpoints gradients grow while what was kept is freed. The multi-tensor optimizer
-    works on a whole copy of the gradients.
+    Forward there are those of all positions, and those of the targets as they are and in fp32, or
+    of the targets in fp32 and their softmax. Backward there are three of the targets in fp32, or
+    two gradients of all positions and one of the targets.
     """
-    earlier = costs.gradient_bytes if accumulates else 0.0
-    at_loss = kept + logits + earlier
-    in_layer = kept + live + costs.gradient_bytes if live else 0.0
-    return (
-        costs.weights_bytes + costs.state_bytes + max(at_loss, in_layer, 2 * costs.gradient_bytes)
-    )
+
+    forward: float
+    kept: float
+    backward: float
+    moved: float
+
+    @classmethod
+    def of(cls, costs: StepCosts, tokens: float, *, target_share: float) -> "_Logits":
+        every, fp32 = costs.logits_per_token * tokens, costs.logits_per_target * tokens
+        targets, targets_fp32 = target_share * every, target_share * fp32
+        copied = 0.0 if every == fp32 else targets
+        return cls(
+            forward=max(every + copied + targets_fp32, 2 * targets_fp32),
+            kept=targets_fp32 if costs.has_backward else 0.0,
+            backward=max(3 * targets_fp32, 2 * every + targets) if costs.has_backward else 0.0,
+            moved=2 * (every + targets_fp32),
+        )
+
+
+def _held(
+    costs: StepCosts, kept: float, live: float, logits: _Logits, *, accumulates: bool
+) -> Mapping[Phase, Held]:
+    """Return what is held around the loss, and when the first layer's backward is done.
+
+    Gradients grow while what was kept is freed, and the optimizer's step adds nothing of size.
+    """
+    gradients = costs.gradient_bytes
+    earlier = gradients if accumulates else 0.0
+    at_loss = Held(earlier, kept, logits.backward)
+    in_layer = Held(gradients, live + max(0.0, earlier + kept - gradients), 0.0)
+    return {
+        "forward": Held(earlier, kept, logits.forward),
+        "backward": max(at_loss, in_layer, key=lambda held: held.total_bytes),
+        "optimizer": Held(gradients, 0.0, 0.0),
+    }

@@ -25,8 +25,6 @@ PRECISION_BYTES = {"fp32": 4, "bf16": 2}
 QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}
 QUANTIZED_OPERATIONS = 8  # to restore one linear's weights, forward and again backward
 SHARES_INPUT = frozenset({"k", "v", "o"})  # k and v read q's input; attention keeps o's anyway
-LOGITS_COPIES = 2  # of every position, in the model's precision: logits and their gradient
-TARGET_LOGITS_COPIES = 2  # of positions that are learnt, in fp32: the softmax and its gradient
 LOGITS_TRAFFIC = 4.0  # bytes moved per byte of logits held
 # Passes over all trained weights of the optimizer's step: gradient norm and clipping, then moments
 # and update in torch's multi-tensor form, each kernel reading and writing whole copies.
@@ -99,8 +97,9 @@ class StepCosts:
     live_per_token: float
     live_per_pair: float
     live_per_step: float
-    logits_per_token: float
-    logits_per_target: float
+    logits_per_token: float  # in the model's precision
+    logits_per_target: float  # in fp32
+    has_backward: bool
     flops_per_token: float
     flops_per_pair: float
     traffic_per_token: float
@@ -137,7 +136,6 @@ def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> St
     step_bytes: float = step_width * spec.step_floats(configuration.method.values, targets, model)
     if width != FP32_BYTES:
         step_bytes += FP32_BYTES * spec.cast_weights * _weights(model, targets)
-    logits = model.vocabulary * LOGITS_COPIES * width
     return StepCosts(
         weights_bytes=_weights_bytes(configuration, model)
         + FP32_BYTES * _numbers_beside(configuration, model, targets),
@@ -145,10 +143,11 @@ def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> St
         gradient_bytes=trainable * trained_width,
         state_bytes=trainable * (state_bytes + FP32_BYTES * spec.state_copies),
         update_bytes=UPDATE_PASSES * trainable * trained_width,
-        **_held(configuration, model, layer_bytes, pair_bytes, step_bytes / model.layers),
+        **_held(configuration, model, layer_bytes, pair_bytes, step_bytes),
         tokens_before=tokens_before(spec, configuration.method.values),
-        logits_per_token=logits,
-        logits_per_target=model.vocabulary * TARGET_LOGITS_COPIES * FP32_BYTES,
+        logits_per_token=model.vocabulary * width,
+        logits_per_target=model.vocabulary * FP32_BYTES,
+        has_backward=True,
         flops_per_token=passes * _flops(spec, model, trainable),
         flops_per_pair=passes * 6 * model.layers * model.heads * model.head_size,
         traffic_per_token=passes * layer_of(model).traffic * model.layers * layer_bytes,
@@ -184,7 +183,7 @@ def _costs_of_passes(
         live_per_token=width * live,
         live_per_pair=_pair_bytes(configuration, model, width),
         live_per_step=costs.kept_per_step / model.layers,
-        logits_per_token=costs.logits_per_token / LOGITS_COPIES,
+        has_backward=False,
         flops_per_token=passes * 2 * computed,
         flops_per_pair=share * costs.flops_per_pair,
         traffic_per_token=share * costs.traffic_per_token,
@@ -222,24 +221,27 @@ def _held(
     pair_bytes: float,
     step_bytes: float,
 ) -> dict[str, float]:
-    """Return what is kept of all layers and what of one at a time; checkpointed, inputs only."""
+    """Return what is kept of all layers and what of one at a time; checkpointed, inputs only.
+
+    What a method builds anew in a pass belongs to the layers where it has targets in them.
+    """
+    layers, in_layers = model.layers, METHODS[configuration.method.name].uses_target_modules
     if not configuration.gradient_checkpointing:
         return {
-            "kept_per_token": model.layers * layer_bytes,
-            "kept_per_pair": model.layers * pair_bytes,
-            "kept_per_step": model.layers * step_bytes,
+            "kept_per_token": layers * layer_bytes,
+            "kept_per_pair": layers * pair_bytes,
+            "kept_per_step": step_bytes,
             "live_per_token": 0.0,
             "live_per_pair": 0.0,
             "live_per_step": 0.0,
         }
-    inputs = model.layers * model.hidden_size * PRECISION_BYTES[configuration.precision]
     return {
-        "kept_per_token": inputs,
+        "kept_per_token": layers * model.hidden_size * PRECISION_BYTES[configuration.precision],
         "kept_per_pair": 0.0,
-        "kept_per_step": 0.0,
+        "kept_per_step": 0.0 if in_layers else step_bytes,
         "live_per_token": layer_bytes,
         "live_per_pair": pair_bytes,
-        "live_per_step": step_bytes,
+        "live_per_step": step_bytes / layers if in_layers else 0.0,
     }
 
 
@@ -293,9 +295,10 @@ def _rebuilt_bytes(spec: MethodSpec, model: ModelProfile, targets: tuple[Linear,
 
 
 def _pair_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
-    """Return what a layer keeps per pair: eager attention holds its weights in two precisions."""
+    """Return what a layer keeps per pair: eager attention holds its weights, softmax's in fp32."""
     attention = attention_in(model.family, configuration.attention)
-    return model.heads * (width + FP32_BYTES) if attention == "eager" else 0.0
+    copies = FP32_BYTES if width == FP32_BYTES else FP32_BYTES + width
+    return model.heads * copies if attention == "eager" else 0.0
 
 
 def _frozen_bytes(model: ModelProfile, width: int) -> float:

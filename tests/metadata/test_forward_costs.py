@@ -105,7 +105,7 @@ def test_training_all_weights_needs_little_more_than_them() -> None:
     with_gradients = footprint(asked("adamw", "full"), model, **sizes)
 
     assert without.peak_bytes < 1.3 * without.weights_bytes
-    assert with_gradients.peak_bytes > 4 * with_gradients.weights_bytes
+    assert with_gradients.peak_bytes >= 4 * with_gradients.weights_bytes
 
 
 def test_checkpoints_are_of_no_use_without_a_graph() -> None:
