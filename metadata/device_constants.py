@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from scipy.optimize import brentq
 
 from metadata.arrays import Floats
+from metadata.features.device import MEASURED
 from metadata.records import Device, Name, Record, content_hash
 from metadata.step_time import BANDWIDTH_SHARE, BF16_SHARE, DeviceConstants, expected_constants
 
@@ -41,12 +42,14 @@ class Calibration(Record):
 def as_measured(device: Device, constants: DeviceConstants) -> Device:
     """Return a device with the figures by which forecasts come to what was measured.
 
-    A CPU has one rate in its figures, and that of fp32 is told there.
+    A CPU has one rate in its figures, and that of fp32 is told there. The name says that it was
+    measured: what runs taught of data sheets does not hold for it.
     """
     is_cpu = device.kind == "cpu"
     rate = constants.fp32_flops_per_second if is_cpu else constants.bf16_flops_per_second
     return device.model_copy(
         update={
+            "name": plain_name(device) + MEASURED,
             "bf16_tflops": rate / BF16_SHARE / 1e12,
             "bandwidth_gb_per_second": constants.bytes_per_second / BANDWIDTH_SHARE / 1e9,
             "launch_microseconds": constants.launch_seconds * 1e6,
@@ -54,9 +57,14 @@ def as_measured(device: Device, constants: DeviceConstants) -> Device:
     )
 
 
+def plain_name(device: Device) -> str:
+    """Return what a device is called, measured or not."""
+    return device.name.removesuffix(MEASURED)
+
+
 def constants_of(device: Device, known: Mapping[str, Calibration]) -> DeviceConstants:
     """Return the constants of a device: measured where it was, else what its sheet lets expect."""
-    found = known.get(device.name)
+    found = known.get(plain_name(device))
     return expected_constants(device) if found is None else found.constants
 
 
@@ -83,7 +91,7 @@ def learnt_offset(log_ratio_N: Floats) -> float:
 
 
 def read_calibrations(folder: Path) -> dict[str, Calibration]:
-    """Return the calibrations of a folder by their device's name; damaged ones are left aside."""
+    """Return the calibrations of a folder by plain name of device; damaged ones are left aside."""
     known = {}
     for file in sorted(folder.glob(f"*{SUFFIX}")):
         try:
@@ -91,14 +99,14 @@ def read_calibrations(folder: Path) -> dict[str, Calibration]:
         except (OSError, ValidationError) as error:
             log.warning("Calibration %s is left aside: %s", file.name, type(error).__name__)
             continue
-        known[found.device.name] = found
+        known[plain_name(found.device)] = found
     return known
 
 
 def keep_calibration(folder: Path, calibration: Calibration) -> Path:
     """Write a calibration in place of an earlier one of its device, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = calibration.device.name
+    name = plain_name(calibration.device)
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
     target = folder / f"{readable}-{content_hash(name)[:8]}{SUFFIX}"
     with NamedTemporaryFile("w", dir=folder, suffix=".partial", delete=False) as partial:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ValidationError
 
-from metadata.device_constants import Calibration, keep_calibration
+from metadata.device_constants import Calibration, keep_calibration, plain_name
 from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
 from service import command_parts as parts
 from service import terminal
@@ -104,7 +104,7 @@ def _refusal(ended: "subprocess.CompletedProcess[str]") -> PeftwiseError:
 def _pairs(found: Calibration) -> dict[str, str]:
     constants = found.constants
     return {
-        "Device": found.device.name,
+        "Device": plain_name(found.device),
         "Products in bf16": _rate(constants.bf16_flops_per_second, "FLOP/s"),
         "Products in fp32": _rate(constants.fp32_flops_per_second, "FLOP/s"),
         "Memory": _rate(constants.bytes_per_second, "B/s"),

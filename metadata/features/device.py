@@ -17,6 +17,7 @@ MEMORY_LIMIT_FILE = Path("/sys/fs/cgroup/memory.max")  # a container's own, in b
 GIB, MIB = 2**30, 2**20
 LARGEST_GIB = 10_000
 THIS_MACHINE = "cpu"
+MEASURED = ", measured"  # ends the name of a device whose figures are not its data sheet's
 SHOWN_CHARACTERS = 60
 NEAR_COUNT = 5
 CPU_CACHE_BYTES, CUDA_CACHE_BYTES = 32 * MIB, 40 * MIB  # where nothing says
@@ -166,7 +167,8 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _entry(name: str) -> _Entry | None:
-    return next((entry for entry in _table() if entry.device.name == name), None)
+    plain = name.removesuffix(MEASURED)
+    return next((entry for entry in _table() if entry.device.name == plain), None)
 
 
 @lru_cache(maxsize=1)

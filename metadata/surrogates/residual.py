@@ -16,6 +16,7 @@ import numpy as np
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.device_constants import learnt_offset
 from metadata.errors import TooFewRuns
+from metadata.features.device import MEASURED
 from metadata.footprint import Plan, plan
 from metadata.records import Configuration, Costs, Device, Task
 from metadata.surrogates.intervals import tails_of_groups
@@ -207,8 +208,10 @@ def _held_out_errors(known: Observations, ridge: float) -> Floats:
 
 
 def _fit(known: Observations, ridge: float) -> dict[str, Any]:
-    kinds = _offsets(known.kinds, known.log_ratio_M)
-    rest_M = known.log_ratio_M - [kinds[name] for name in known.kinds]
+    sheet_M = ~_measured(known)
+    sheet_kinds = [kind for kind, is_sheet in zip(known.kinds, sheet_M, strict=True) if is_sheet]
+    kinds = dict.fromkeys(known.kinds, 0.0) | _offsets(sheet_kinds, known.log_ratio_M[sheet_M])
+    rest_M = known.log_ratio_M - _kind_offsets(kinds, known)
     devices = _offsets(known.devices, rest_M)
     rest_M = rest_M - [devices[name] for name in known.devices]
     sizes_MS, parameters_M = known.log_sizes_MS, known.log_parameters_M
@@ -228,6 +231,16 @@ def _fit(known: Observations, ridge: float) -> dict[str, Any]:
     return values
 
 
+def _kind_offsets(kinds: Mapping[str, float], seen: Observations) -> Floats:
+    """Return what data sheets of a kind promise too much: nothing for what was measured."""
+    offset_M = np.array([kinds.get(kind, 0.0) for kind in seen.kinds])
+    return np.where(_measured(seen), 0.0, offset_M)
+
+
+def _measured(seen: Observations) -> Booleans:
+    return np.array([name.endswith(MEASURED) for name in seen.devices], dtype=np.bool_)
+
+
 def _offsets(names: Sequence[str], ratio_M: Floats) -> dict[str, float]:
     name_M = np.array(names)
     return {name: learnt_offset(ratio_M[name_M == name]) for name in sorted(set(names))}
@@ -244,7 +257,7 @@ def _design(values: Mapping[str, Any], seen: Observations) -> Floats:
 
 def correction(values: Mapping[str, Any], seen: Observations) -> Floats:
     """Return the expected logarithm of true / formula; 0 for strange devices and model sizes."""
-    offset_M = np.array([values["kinds"].get(name, 0.0) for name in seen.kinds])
+    offset_M = _kind_offsets(values["kinds"], seen)
     offset_M += [values["devices"].get(name, 0.0) for name in seen.devices]
     kind_M = np.array([name in values["kinds"] for name in seen.kinds])
     learnt_M = offset_M + _design(values, seen) @ np.array(values["coefficients"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metadata.errors import TooFewRuns
+from metadata.features.device import MEASURED
 from metadata.footprint import plan
 from metadata.records import Device, Task
 from metadata.surrogates import SURROGATES
@@ -102,6 +103,27 @@ def test_one_absurd_run_on_a_new_device_changes_its_forecast_by_little(
     there = candidates_on(task.model_copy(update={"device": device}), world)
     ratio_C = learnt.forecast(there).expected_C / time.forecast(there).expected_C
     assert np.abs(np.log(ratio_C)).max() < np.log(1.5)
+
+
+def test_what_runs_taught_of_data_sheets_does_not_hold_for_a_measured_device(
+    table: Table, world: ModuleType
+) -> None:
+    law = world.TIME_FACTOR
+    task = world.make_task(20, 1000)
+    measured = task.device.model_copy(
+        update={
+            "name": task.device.name + MEASURED,
+            "bf16_tflops": task.device.bf16_tflops / law,
+            "bandwidth_gb_per_second": task.device.bandwidth_gb_per_second / law,
+            "launch_microseconds": task.device.launch_microseconds * law,
+        }
+    )
+    candidates = candidates_on(task.model_copy(update={"device": measured}), world)
+
+    said = fit_residual(observations_of(table, TRAIN_SECONDS), TRAIN_SECONDS).forecast(candidates)
+
+    formula_C = [one.train_seconds for one in candidates.plans]
+    assert said.expected_C == pytest.approx(formula_C, rel=0.15)
 
 
 def test_a_model_a_thousand_times_larger_gets_the_formula(

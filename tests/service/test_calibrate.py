@@ -12,7 +12,7 @@ import pytest
 
 from metadata.device_constants import Calibration, as_measured, keep_calibration
 from metadata.errors import UnknownDevice
-from metadata.features.device import find_device, this_machine
+from metadata.features.device import MEASURED, find_device, this_machine
 from metadata.records import Device
 from metadata.step_time import DeviceConstants, expected_constants
 from service import cli
@@ -82,7 +82,7 @@ def test_this_machine_is_measured_and_what_was_measured_is_used_by_name(
 
     assert ended.code == 0, ended.err
     found = Calibration.model_validate(json.loads(ended.out))
-    assert found.device.name == this_machine().name
+    assert found.device.name == this_machine().name + MEASURED
     assert Devices(filled_database.parent / "devices").here() == found.device
 
 
@@ -119,7 +119,11 @@ def test_a_gpu_of_no_table_is_known_once_it_was_measured(tmp_path: Path) -> None
     keep_calibration(tmp_path, times_slower(strange, 2))
 
     found = Devices(tmp_path).find("strange gpu 9", count=2, memory_gib=8)
-    assert (found.name, found.count, found.memory_bytes) == ("Strange GPU 9", 2, 8 * 2**30)
+    assert (found.name, found.count, found.memory_bytes) == (
+        f"Strange GPU 9{MEASURED}",
+        2,
+        8 * 2**30,
+    )
 
 
 def test_a_device_that_was_not_measured_has_the_figures_of_its_sheet(tmp_path: Path) -> None:

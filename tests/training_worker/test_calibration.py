@@ -10,7 +10,7 @@ import torch
 
 from metadata.device_constants import Calibration
 from metadata.errors import InvalidRequest
-from metadata.features.device import this_machine
+from metadata.features.device import MEASURED, this_machine
 from metadata.step_time import expected_constants, step_seconds
 from training_worker.__main__ import main
 from training_worker.calibration.command import calibrate
@@ -30,7 +30,7 @@ def found() -> Calibration:
 
 
 def test_the_command_prints_a_calibration_of_this_machine_as_json(found: Calibration) -> None:
-    assert found.device.name == this_machine().name
+    assert found.device.name == this_machine().name + MEASURED
     assert found.device.kind == "cpu"
     assert 1e8 < found.constants.fp32_flops_per_second < 1e14
     assert 1e8 < found.constants.bytes_per_second < 1e13

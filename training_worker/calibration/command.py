@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import torch
 
-from metadata.device_constants import Calibration, as_measured
+from metadata.device_constants import Calibration, as_measured, plain_name
 from metadata.errors import InvalidRequest, PeftwiseError, UnknownDevice
 from metadata.features.device import CPU_CACHE_BYTES, find_device, this_machine
 from metadata.records import Device
@@ -87,7 +87,7 @@ def _cache_bytes(chosen: torch.device) -> int:
 def _table(found: Calibration) -> str:
     constants = found.constants
     lines = [
-        f"device              {found.device.name}",
+        f"device              {plain_name(found.device)}",
         f"products in bf16    {constants.bf16_flops_per_second / 1e12:.4g} TFLOP/s",
         f"products in fp32    {constants.fp32_flops_per_second / 1e12:.4g} TFLOP/s",
         f"memory              {constants.bytes_per_second / 1e9:.4g} GB/s",
