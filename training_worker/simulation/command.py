@@ -14,7 +14,8 @@ from metadata.simulated import SimulatedStep
 from training_worker.model import resolve_model
 from training_worker.run_command import read_configuration
 from training_worker.simulation.cache import simulate_once
-from training_worker.simulation.question import Question
+from training_worker.simulation.inference import Inference, simulate_inference
+from training_worker.simulation.question import LONGEST_TOKENS, Question
 
 FULL = "full"
 MOST_BYTES = 4_000_000  # of a file that is read; a config has a few thousand
@@ -25,12 +26,31 @@ def main(arguments: Sequence[str]) -> int:
     """Run `python -m training_worker simulate`; return 0 when done, 2 where used wrongly."""
     options = _parser().parse_args(arguments)
     try:
-        step = simulate_once(_question(options), folder=options.cache)
+        question = _question(options)
+        step = simulate_once(question, folder=options.cache)
+        passes = _passes(question, options.new_tokens)
     except PeftwiseError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    sys.stdout.write(json.dumps(answer(step), indent=2) + "\n" if options.json else _table(step))
+    told = answer(step) | ({"inference": passes.told()} if passes else {})
+    as_json = json.dumps(told, indent=2) + "\n"
+    sys.stdout.write(as_json if options.json else _table(step) + _table_of_passes(passes))
     return 0
+
+
+def _passes(question: Question, new_tokens: int | None) -> Inference | None:
+    return None if new_tokens is None else simulate_inference(question, new_tokens=new_tokens)
+
+
+def _table_of_passes(passes: Inference | None) -> str:
+    if passes is None:
+        return ""
+    evaluation, last = passes.evaluation.peak.peak_bytes, passes.last_token.peak.peak_bytes
+    return (
+        f"evaluation            {evaluation / GIB:.2f} GiB\n"
+        f"generation            {passes.prompt.peak.peak_bytes / GIB:.2f} GiB on the prompt, "
+        f"{last / GIB:.2f} at the last token, cache {passes.cache_bytes / GIB:.2f}\n"
+    )
 
 
 def answer(step: SimulatedStep) -> dict[str, Any]:
@@ -103,9 +123,10 @@ def _plain(options: argparse.Namespace) -> Configuration:
         {
             "method": {"name": FULL},
             "optimizer": {"name": "adamw", "learning_rate": 1e-4},
-            "max_length_tokens": max(8, options.length),
+            "max_length_tokens": min(max(8, options.length), LONGEST_TOKENS),
             "precision": options.precision,
             "attention": options.attention,
+            "quantization": options.quantization,
             "gradient_checkpointing": options.gradient_checkpointing,
         },
     )
@@ -140,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--length", type=int, required=True, metavar="TOKENS", help="tokens of each text")
     add("--precision", choices=("fp32", "bf16"), default="bf16")
     add("--attention", choices=("sdpa", "eager"), default="sdpa")
+    add("--quantization", choices=("none", "int8", "nf4"), default="none", help="of the base")
     add("--gradient-checkpointing", action="store_true")
     add("--accumulates", action="store_true", help="a step has several micro-batches")
     add("--processes", type=int, default=1, help="GPUs that train together, with DDP")
@@ -149,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=("worker", "model"),
         help="worker: as our worker computes it; model: the model's own, its logits kept until the "
         "next step, as most training loops do (the usual one for --adapter)",
+    )
+    add(
+        "--new-tokens",
+        type=int,
+        metavar="TOKENS",
+        help="also tell an evaluation of these texts, and so many tokens generated after each",
     )
     add("--cache", type=Path, help="folder to keep answers in")
     add("--json", action="store_true", help="print JSON")

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import masking_utils
+from transformers import masking_utils as found_masking_utils
 
 aten = torch.ops.aten
+masking_utils: Any = found_masking_utils  # it does not say that it exports what is replaced
 
 
 @contextmanager
@@ -33,6 +34,10 @@ def masks(are_made: bool) -> Iterator[None]:
 
 class Answers(TorchDispatchMode):
     """Answer such operations inside a block, for methods that look while they start."""
+
+    def __init__(self) -> None:
+        """Answer as `run` does."""
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation, or answer it."""

@@ -11,7 +11,7 @@ from metadata.records import Configuration, content_hash
 # the output at hand until the next step, as most training loops write it.
 Loss = Literal["worker", "model"]
 DeviceKind = Literal["cuda", "cpu"]
-LONGEST_TOKENS, MOST_ROWS = 1_048_576, 65_536
+LONGEST_TOKENS, MOST_ROWS, MOST_PROCESSES = 1_048_576, 65_536, 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,16 @@ class Question:
         Raises:
             InvalidRequest: A size is out of its range.
         """
-        for name, most in (("micro_batch_size", MOST_ROWS), ("length_tokens", LONGEST_TOKENS)):
-            least, value = (2 if name == "length_tokens" else 1), getattr(self, name)
+        for name, least, most in (
+            ("micro_batch_size", 1, MOST_ROWS),
+            ("length_tokens", 2, LONGEST_TOKENS),
+            ("processes", 1, MOST_PROCESSES),
+        ):
+            value = getattr(self, name)
             if not least <= value <= most:
                 raise InvalidRequest(
-                    f"{name} must lie between {least} and {most:,}, got {value:,}.", param=name
+                    f"{name} must lie between {least} and {most:,}, got {value:,}. Change it.",
+                    param=name,
                 )
 
     @property

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -19,9 +20,16 @@ from torch._subclasses.fake_tensor import (
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from metadata.errors import InvalidRequest
+from metadata.records import Quantization
+from training_worker.simulation.quantized import quantize
 
 META = torch.device("meta")
 Put = Callable[[nn.Module], nn.Module]
+# What transformers raises of a config that says what cannot be.
+UNBUILDABLE = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(RuntimeError, ImportError, AssertionError),
+)
 LOOKED_AT_NUMBERS = (DataDependentOutputException, DynamicOutputShapeException)
 
 
@@ -36,7 +44,7 @@ def read_model_config(said: Mapping[str, Any]) -> Any:
         if not isinstance(kind, str):
             raise ValueError
         return AutoConfig.for_model(**{**said, "model_type": kind})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (*UNBUILDABLE, StrictDataclassError) as error:
         raise InvalidRequest(
             f"A model is simulated by its config.json, of an architecture that transformers knows; "
             f"its model_type is {str(kind)[:60]!r}. Check the file, or update transformers.",
@@ -45,38 +53,49 @@ def read_model_config(said: Mapping[str, Any]) -> Any:
 
 
 def build_shell(
-    config: Any, mode: FakeTensorMode, *, dtype: torch.dtype, attention: str, put: Put
+    config: Any,
+    mode: FakeTensorMode,
+    *,
+    dtype: torch.dtype,
+    attention: str,
+    quantization: Quantization,
+    put: Put,
 ) -> nn.Module:
     """Return a model of fakes with a method put on it; to be called outside the mode.
 
     Raises:
         InvalidRequest: The architecture is no causal language model.
+        InvalidConfiguration: It cannot be quantised here.
     """
-    model = _empty(config, dtype, attention)
+    model = _empty(config, dtype, attention, quantization)
     _give_fakes(model, mode)
     try:
         with mode, _conversions():
             return put(model)
     except LOOKED_AT_NUMBERS:
-        model = _empty(config, dtype, attention)
+        model = _empty(config, dtype, attention, quantization)
         swap_tensors(model, _one_number)
         model = put(model)
         _give_fakes(model, mode)
         return model
 
 
-def _empty(config: Any, dtype: torch.dtype, attention: str) -> nn.Module:
+def _empty(
+    config: Any, dtype: torch.dtype, attention: str, quantization: Quantization
+) -> nn.Module:
     try:
         with META:
             model: nn.Module = AutoModelForCausalLM.from_config(
                 config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
             )
-    except (ValueError, KeyError, AttributeError, ImportError) as error:
+    except UNBUILDABLE as error:
         raise InvalidRequest(
             f"A model is simulated as a causal language model; {config.model_type!r} cannot be "
             f"built as one ({type(error).__name__}). Check its config.json.",
             param="model",
         ) from error
+    with META:
+        quantize(model, quantization)
     model.tie_weights()  # type: ignore[operator]  # it is a model of transformers
     return model.requires_grad_(False)
 

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from metadata.architectures import attention_in
+from metadata.errors import InvalidConfiguration, InvalidRequest
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.simulated import SimulatedStep
@@ -25,6 +26,7 @@ from training_worker.model import DTYPES, prepare
 from training_worker.optimizer import build_optimizer, freeze
 from training_worker.simulation.looking import masks
 from training_worker.simulation.methods import what_to_put
+from training_worker.simulation.quantized import NOTE as QUANTIZED
 from training_worker.simulation.question import Question
 from training_worker.simulation.recorder import Recorder
 from training_worker.simulation.shell import build_shell, read_model_config
@@ -51,6 +53,8 @@ def on_fakes(question: Question) -> Iterator[tuple[nn.Module, int]]:
     """Give the question's model with its method on it, and its vocabulary, to run on fakes."""
     configuration = question.configuration
     config = read_model_config(question.model)
+    _check_length(config, question.length_tokens)
+    _check_quantization(question)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with stand_in_of(question).in_place():
         model = build_shell(
@@ -58,6 +62,7 @@ def on_fakes(question: Question) -> Iterator[tuple[nn.Module, int]]:
             mode,
             dtype=DTYPES[configuration.precision],
             attention=attention_in(config.model_type, configuration.attention),
+            quantization=configuration.quantization,
             put=what_to_put(question),
         )
         with (
@@ -67,6 +72,29 @@ def on_fakes(question: Question) -> Iterator[tuple[nn.Module, int]]:
         ):
             prepare(model, configuration)
             yield model, config.get_text_config().vocab_size
+
+
+def _check_length(config: Any, length_tokens: int) -> None:
+    most = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(most, int) and length_tokens > most:
+        raise InvalidRequest(
+            f"length_tokens must be at most the {most:,} that the model reads, got "
+            f"{length_tokens:,}. Ask for shorter texts.",
+            param="length_tokens",
+        )
+
+
+def _check_quantization(question: Question) -> None:
+    """Refuse what no quantised base carries."""
+    configuration = question.configuration
+    spec, asked = METHODS[configuration.method.name], configuration.quantization
+    if asked != "none" and question.adapter is None and asked not in spec.quantizations:
+        known = ", ".join(spec.quantizations) or "none"
+        raise InvalidConfiguration(
+            f"quantization must be one that {spec.title} goes with ({known}), got {asked}. Set it "
+            "to none, or choose another method.",
+            param="quantization",
+        )
 
 
 class _Step:
@@ -95,8 +123,12 @@ class _Step:
             peaks=recorder.peaks,
             kept_bytes=recorder.kept_bytes,
             operations=recorder.operations,
-            notes=(*self._stand_in.notes, *notes),
+            notes=(*self._notes(), *notes),
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        is_quantized = self._question.configuration.quantization != "none"
+        return (*self._stand_in.notes, *((QUANTIZED,) if is_quantized else ()))
 
     def _learn(self) -> tuple[str, ...]:
         """Take two steps along gradients."""

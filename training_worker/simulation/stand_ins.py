@@ -96,6 +96,14 @@ def _places_of_parts(sizes: list[int]) -> dict[int, torch.Tensor]:
     return {number: torch.zeros(size, dtype=torch.int64) for number, size in enumerate(sizes)}
 
 
+def _any_directions(
+    matrix: torch.Tensor, q: int = 6, niter: int = 2, M: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    del niter, M
+    rows, columns = matrix.shape[-2:]
+    return matrix.new_empty((rows, q)), matrix.new_empty(q), matrix.new_empty((columns, q))
+
+
 def _any_basis(matrices: list[torch.Tensor], alpha: float) -> torch.Tensor:
     del alpha
     return torch.empty((matrices[0].shape[1],) * 2)
@@ -139,12 +147,13 @@ OF_PEFT_TYPE: Mapping[str, StandIn] = {
     # PEFT 0.21.2 makes parameters of the rank numbers where it casts them to the base's precision.
     "ADALORA": StandIn(
         frozen=(".ranknum.",),
-        notes=("the numbers of ranks are not trained, as before PEFT 0.21",),
+        notes=("the numbers of ranks are constants, which PEFT 0.21 trains in bf16",),
     ),
     "ADAMSS": StandIn(
         replaced=(
             (adamss, "clustering_Z", _equal_parts),
             (adamss, "seg_locations", _places_of_parts),
+            (torch, "svd_lowrank", _any_directions),  # of every part, which takes minutes
         ),
         values={"use_dynamic_rank": False},
         notes=(
