@@ -112,11 +112,8 @@ class Recorder(TensorMeter):
         count_flops = FLOPS_OF.get(packet)
         flops = count_flops(*args, **kwargs, out_val=result) if count_flops else 0
         still = func.is_view or packet.__name__ in MOVES_NOTHING
-        moved = (
-            0
-            if still
-            else sum(part.nbytes for one in (*given, *made) for part in looking.parts(one))
-        )
+        touched = () if still else (*given, *(made or _written(func, args)))
+        moved = sum(part.nbytes for one in touched for part in looking.parts(one))
         dtype = str((made or given or [torch.empty(0)])[0].dtype).removeprefix("torch.")
         self._counts[packet.__name__, phase, dtype, int(flops), moved] += 1
 
@@ -137,6 +134,12 @@ class Recorder(TensorMeter):
     def _release(self, key: int, bytes_held: int) -> None:
         self._live[self._kinds.pop(key)] -= bytes_held
         super()._release(key, bytes_held)
+
+
+def _written(func: Any, args: Any) -> list[torch.Tensor]:
+    """Return what an operation that gives nothing back writes into, as those over lists do."""
+    places = zip(func._schema.arguments, args, strict=False)
+    return _tensors([value for place, value in places if place.alias_info])
 
 
 def _tensors(values: Any) -> list[torch.Tensor]:
