@@ -15,6 +15,7 @@ from training_worker.simulation.cache import simulate_once
 from training_worker.simulation.command import main
 from training_worker.simulation.inference import simulate_inference
 from training_worker.simulation.question import Question
+from training_worker.simulation.recorder import FROM_HOST
 from training_worker.simulation.simulate import simulate
 
 HIDDEN, MLP, LAYERS, VOCABULARY, ROWS, LENGTH = 64, 96, 2, 96, 4, 32
@@ -138,6 +139,18 @@ def test_starts_from_real_weights_have_stand_ins_that_say_so(
 
     assert step.trainable == trainable
     assert step.notes
+
+
+def test_what_peft_leaves_on_the_host_is_copied_and_not_held() -> None:
+    said = {"peft_type": "BOFT", "boft_block_size": 4, "target_modules": ["q_proj"]}
+    configuration = FULL.model_copy(update={"precision": "bf16"})
+
+    step = simulate(question(adapter=said, configuration=configuration))
+
+    (copies,) = [one for one in step.operations if one.name == FROM_HOST]
+    assert copies.count == LAYERS
+    assert copies.bytes_moved == 4 * HIDDEN * HIDDEN  # a permutation in fp32
+    assert step.peaks["optimizer"].bytes_of["weights"] < 2.2 * step.parameters
 
 
 def test_evaluation_holds_what_a_real_pass_without_gradients_does() -> None:

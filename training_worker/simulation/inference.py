@@ -80,7 +80,7 @@ class _Passes:
         stand_in = stand_in_of(question)
         length = question.length_tokens
         with recorder:
-            recorder.add(stand_in.on_device(self._model, question.adapter or {}))
+            recorder.add(stand_in.on_device(self._model, question.adapter or {})[0])
             held = recorder.live_bytes
             evaluation = self._pass(self._model, length, use_cache=False)[0]
             model, virtual = _without_prompts(self._model)

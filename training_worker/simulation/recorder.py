@@ -34,6 +34,7 @@ FLOPS_OF: Mapping[Any, Callable[..., int]] = {
         )
     ),
 }
+FROM_HOST = "copy_from_host"  # in the place of the name of what reads the host's memory
 Key = tuple[str, Phase, str, int, int]
 
 
@@ -48,6 +49,7 @@ class Recorder(TensorMeter):
         super().__init__()
         self._vocabulary = vocabulary
         self._kinds: dict[int, Kind] = {}
+        self._on_host: set[int] = set()
         self._live: Counter[Kind] = Counter()
         self._phase: Phase | None = None
         self._new: Kind = "weights"
@@ -65,6 +67,10 @@ class Recorder(TensorMeter):
     def forget(self) -> None:
         """Keep what is live, and forget peaks and operations."""
         self.peaks, self._counts = {}, Counter()
+
+    def leave_on_host(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Count what reads these as copies from the host's memory."""
+        self._on_host |= {tensor.untyped_storage()._cdata for tensor in tensors}
 
     def watch_gradients(self, weights: Iterable[nn.Parameter]) -> None:
         """Count the gradients of weights as such as soon as they are there."""
@@ -115,7 +121,16 @@ class Recorder(TensorMeter):
         touched = () if still else (*given, *(made or _written(func, args)))
         moved = sum(part.nbytes for one in touched for part in looking.parts(one))
         dtype = str((made or given or [torch.empty(0)])[0].dtype).removeprefix("torch.")
-        self._counts[packet.__name__, phase, dtype, int(flops), moved] += 1
+        name, from_host = packet.__name__, 0 if still else self._host_bytes(given)
+        if from_host:
+            name, moved = FROM_HOST, from_host
+        self._counts[name, phase, dtype, int(flops), moved] += 1
+
+    def _host_bytes(self, given: Iterable[torch.Tensor]) -> int:
+        if not self._on_host:
+            return 0
+        each = (part for one in given for part in looking.parts(one))
+        return sum(one.nbytes for one in each if one.untyped_storage()._cdata in self._on_host)
 
     def _note_peak(self) -> None:
         assert self._phase is not None

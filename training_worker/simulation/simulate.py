@@ -112,7 +112,9 @@ class _Step:
     def simulated(self) -> SimulatedStep:
         self._model.train()
         with self._recorder as recorder:
-            recorder.add(self._stand_in.on_device(self._model, self._question.adapter or {}))
+            device, host = self._stand_in.on_device(self._model, self._question.adapter or {})
+            recorder.add(device)
+            recorder.leave_on_host(host)
             has_gradients = (
                 OPTIMIZERS[self._question.configuration.optimizer.name].kind == "gradient"
             )

@@ -57,15 +57,19 @@ class StandIn:
             if any(part in name for part in self.frozen):
                 weight.requires_grad_(False)
 
-    def on_device(self, model: nn.Module, said: Mapping[str, Any]) -> Iterator[torch.Tensor]:
-        """Yield the weights and buffers that lie on the device between steps."""
+    def on_device(
+        self, model: nn.Module, said: Mapping[str, Any]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Return the weights and buffers that lie on the device between steps, and the others."""
         offloaded = self.offloads and said.get("runtime_offload_base_weight")
+        device, host = list[torch.Tensor](), list[torch.Tensor]()
         for name, weight in model.named_parameters():
-            if not (offloaded and name.endswith(".base_layer.weight")):
-                yield weight
+            stays = offloaded and name.endswith(".base_layer.weight")
+            (host if stays else device).append(weight)
         for name, buffer in model.named_buffers():
-            if not any(part in name for part in self.on_host):
-                yield buffer
+            stays = any(part in name for part in self.on_host)
+            (host if stays else device).append(buffer)
+        return device, host
 
 
 def stand_in_of(question: Question) -> StandIn:
