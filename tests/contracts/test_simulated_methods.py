@@ -83,7 +83,11 @@ def learner(family: str, asked: Configuration) -> Learner:
     spec = METHODS[asked.method.name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        base = AutoModelForCausalLM.from_config(CONFIGS[family], dtype=DTYPES[asked.precision])
+        base = AutoModelForCausalLM.from_config(
+            CONFIGS[family],
+            dtype=DTYPES[asked.precision],
+            attn_implementation=asked.attention,
+        )
         model = add_adapter(base.requires_grad_(False), asked, SETTING)
     prepare(model, asked)
     held = freeze(model, asked)

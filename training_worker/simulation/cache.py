@@ -12,6 +12,7 @@ from training_worker.ledger import versions
 from training_worker.simulation.question import Question
 from training_worker.simulation.simulate import simulate
 
+REVISION = 2  # rises where the same question gets another answer
 DECIDE = ("torch", "transformers", "peft")  # the versions on which a step depends
 
 
@@ -50,4 +51,4 @@ def _write(file: Path, text: str) -> None:
 @lru_cache(maxsize=1)
 def _versions() -> str:
     known = versions()
-    return content_hash([known.get(name, "") for name in DECIDE])[:8]
+    return content_hash([REVISION, *(known.get(name, "") for name in DECIDE)])[:8]

@@ -5,6 +5,7 @@ some: weights that are one number each, seen as many, so that they need no memor
 place afterwards.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -147,7 +148,7 @@ def _swap_in(holder: Any, swapped: Callable[[torch.Tensor], torch.Tensor]) -> No
 
 @contextmanager
 def _conversions() -> Iterator[None]:
-    """Let `module.to` change fake weights, which torch refuses where something else holds them."""
+    """Let `module.to` and copies have fakes: torch refuses the one and warns of the other."""
     swap = torch.utils.swap_tensors
 
     def change(old: torch.Tensor, new: torch.Tensor) -> None:
@@ -155,6 +156,9 @@ def _conversions() -> Iterator[None]:
 
     torch.utils.swap_tensors = change
     try:
-        yield
+        with warnings.catch_warnings():
+            # said where PEFT copies a module; nobody reads what the pointer points to
+            warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
+            yield
     finally:
         torch.utils.swap_tensors = swap
