@@ -291,7 +291,7 @@ def _inference_bytes(learner: Learner, examples: Sequence[Tokens]) -> int:
         meter.add(learner.model.parameters())
         meter.add(learner.model.buffers())
         nats_of(learner, learner.collate(examples))
-    return meter.peak_bytes
+    return int(meter.peak_bytes)
 
 
 def main() -> int:
@@ -299,11 +299,11 @@ def main() -> int:
     options = _parse()
     done: list[Result] = []
     if options.output.exists():
-        done = json.loads(options.output.read_text())["results"]
+        done = list(json.loads(options.output.read_text())["results"])
     for work in _work(options):
         if not any(_is(result, work) for result in done):
             done.append(_do(work, options))
-            _keep(options.output, done)
+            _keep(options.output, done, base=Path(options.base).name)
             print(f"{len(done)} done", file=sys.stderr)
     told = [result for result in done if result["part"] == "memory" or result["task"] in TASKS]
     return 0 if _print_memory(told) & _print_quality(told) else 1
@@ -337,10 +337,10 @@ def _do(work: tuple[str, str, str, int], options: argparse.Namespace) -> Result:
     return frozen(base, file) if name == FROZEN else train(name, base, file, seed)
 
 
-def _keep(output: Path, done: list[Result]) -> None:
+def _keep(output: Path, done: list[Result], *, base: str) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial")
-    partial.write_text(json.dumps({"results": done}, indent=1) + "\n")
+    partial.write_text(json.dumps({"base": base, "results": done}, indent=1) + "\n")
     partial.replace(output)
 
 
@@ -353,7 +353,8 @@ def _print_memory(done: Sequence[Result]) -> bool:
         print(f"{name:<22}{peak / 2**20:>8.1f}{shares[0]:>14.2f}{shares[1]:>17.2f}")
     populations = (peaks["cma, lora"], peaks["fireworks, lora"])
     mezo = (peaks["mezo, lora"], peaks["mezo, full"])
-    return max(populations) <= 0.5 * peaks["adamw, lora"] and max(mezo) <= 1.1 * peaks[INFERENCE]
+    half, little_more = 0.5 * peaks["adamw, lora"], 1.1 * peaks[INFERENCE]
+    return bool(max(populations) <= half and max(mezo) <= little_more)
 
 
 def _print_quality(done: Sequence[Result]) -> bool:

@@ -39,7 +39,7 @@ class Site:
     app: FastAPI
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -65,7 +65,7 @@ def _wait_for(url: str) -> None:
     raise AssertionError(f"no answer from {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs in the thread of all tests that follow
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `dev`")
     if shutil.which(CHROMIUM) is None:
