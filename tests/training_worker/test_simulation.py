@@ -225,3 +225,12 @@ def test_the_command_refuses_a_config_that_is_none(config_file, capsys, text, ru
 
     assert code == 2
     assert rule in capsys.readouterr().err
+
+
+def test_operations_over_lists_are_counted_with_what_they_write() -> None:
+    step = simulate(question(adapter=None, loss="model"))
+
+    decays = [one for one in step.operations if one.name == "_foreach_mul_"]
+    read_and_written = 2 * 4 * step.trainable
+    assert {one.phase for one in decays} == {"optimizer"}
+    assert {one.bytes_moved // read_and_written for one in decays} == {1}
