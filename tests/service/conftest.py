@@ -1,8 +1,11 @@
 """A database, a queue and a whole application, each in a temporary folder."""
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +25,7 @@ from metadata.records import (
     ModelProfile,
     OptimizerChoice,
 )
+from service import cli
 from service.app import create_app
 from service.jobs.attempts import Attempts
 from service.jobs.queue import Queue
@@ -208,3 +212,43 @@ def settings(tmp_path: Path, filled_database: Path) -> Settings:
     data_dir.mkdir()
     shutil.copy(filled_database, data_dir)
     return Settings(data_dir=data_dir, executor="none")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Run(Protocol):
+    def __call__(self, *arguments: str) -> Ended: ...
+
+
+@pytest.fixture
+def command_folder(filled_database: Path) -> Path:
+    """Return the data folder that commands use, here one where answers can be kept."""
+    return filled_database.parent
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command_folder: Path
+) -> Run:
+    """Return a function that runs `peftwise` in this process, on a data folder of our own."""
+    for name in [name for name in os.environ if name.startswith("PEFTWISE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PEFTWISE_DATA_DIR", str(command_folder))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run_one(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["peftwise", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capfd.readouterr()
+        assert "Traceback" not in captured.err
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run_one

@@ -1,12 +1,10 @@
 """`peftwise calibrate` measures this machine once, and later forecasts know it."""
 
 import json
-import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +13,6 @@ from metadata.errors import UnknownDevice
 from metadata.features.device import MEASURED, find_device, this_machine
 from metadata.records import Device
 from metadata.step_time import DeviceConstants, expected_constants
-from service import cli
 from service.catalogue.devices import Devices
 
 CONFIGURATION = {
@@ -24,35 +21,7 @@ CONFIGURATION = {
 }
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], filled_database: Path
-) -> Run:
-    """Return a function that runs `peftwise` in this process, on a data folder of our own."""
-    for name in [name for name in os.environ if name.startswith("PEFTWISE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PEFTWISE_DATA_DIR", str(filled_database.parent))
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run_one(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["peftwise", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run_one
+Run = Callable[..., Any]
 
 
 def times_slower(device: Device, factor: float) -> Calibration:

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from fastapi import FastAPI
 
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from service import cli, serving, terminal, watching
+from service import serving, terminal, watching
 from service.app import create_app
 from service.client import connect
 from service.recommender.schemas import RecommendationAnswer
@@ -27,14 +26,7 @@ ASK = ("--model", "peftwise-tiny", "--device", "cpu")
 START_SECONDS = 180
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
+Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +35,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], data_dir: Path) -> Run:
-    """Return a function that runs `peftwise` in this process, on a data folder of our own."""
-    for name in [name for name in os.environ if name.startswith("PEFTWISE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PEFTWISE_DATA_DIR", str(data_dir))
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run_one(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["peftwise", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run_one
+def command_folder(data_dir: Path) -> Path:
+    return data_dir
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 import json
-import os
 import stat
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 from metadata.features.model import find_model
 from metadata.footprint import footprint
 from metadata.records import Configuration
-from service import cli
 
 CONFIGURATION = {
     "method": {"name": "lora", "r": 8, "lora_alpha": 16, "lora_dropout": 0.0},
@@ -24,38 +21,7 @@ CONFIGURATION = {
 ASK = ("--model", "peftwise-tiny", "--device", "cpu")
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    filled_database: Path,
-) -> Run:
-    """Return a function that runs `peftwise` in this process, on a data folder of our own."""
-    for name in [name for name in os.environ if name.startswith("PEFTWISE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PEFTWISE_DATA_DIR", str(filled_database.parent))
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def run_one(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["peftwise", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capfd.readouterr()
-        assert "Traceback" not in captured.err
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run_one
+Run = Callable[..., Any]
 
 
 @pytest.fixture
