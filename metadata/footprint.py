@@ -299,7 +299,7 @@ def _at(
 
 @dataclass(frozen=True)
 class _Logits:
-    """Bytes of logits that are live at once: at the loss, between the passes, and after them.
+    """Bytes of logits that are live at once at the end of each pass, and that are moved.
 
     Forward there are those of all positions, and those of the targets as they are and in fp32, or
     of the targets in fp32 and their softmax. Backward there are three of the targets in fp32, or
@@ -307,7 +307,6 @@ class _Logits:
     """
 
     forward: float
-    kept: float
     backward: float
     moved: float
 
@@ -318,7 +317,6 @@ class _Logits:
         copied = 0.0 if every == fp32 else targets
         return cls(
             forward=max(every + copied + targets_fp32, 2 * targets_fp32),
-            kept=targets_fp32 if costs.has_backward else 0.0,
             backward=max(3 * targets_fp32, 2 * every + targets) if costs.has_backward else 0.0,
             moved=2 * (every + targets_fp32),
         )

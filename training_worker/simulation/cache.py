@@ -1,4 +1,4 @@
-"""Simulated steps kept by what was asked, in memory and where wanted in a folder."""
+"""Simulated steps kept in a folder, by what was asked."""
 
 from functools import lru_cache
 from pathlib import Path
