@@ -6,7 +6,6 @@ talks to the HTTP routes: of PEFTWISE_URL, of a server on the data folder, or in
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
@@ -82,19 +81,14 @@ def serve(
 def recommend(
     file: parts.DataFile,
     model: parts.Model,
-    config: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="config.json of a model not in the table."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="GPU by its name, such as 'NVIDIA L40S'; cpu is this machine's.")
-    ] = "cpu",
+    config: parts.ModelConfig = None,
+    device: parts.DeviceName = "cpu",
     count: Annotated[int, typer.Option(help="How many configurations.")] = 5,
-    devices: Annotated[int, typer.Option(help="How many such devices.")] = 1,
-    train_minutes: Annotated[float | None, typer.Option(help="Longest run, minutes.")] = None,
-    memory_gib: Annotated[float | None, typer.Option(help="Most memory, GiB.")] = None,
-    usd: Annotated[float | None, typer.Option(help="Most money for a run, US dollars.")] = None,
-    usd_per_hour: Annotated[float | None, typer.Option(help="Price of one device.")] = None,
+    devices: parts.DeviceCount = 1,
+    train_minutes: parts.TrainMinutes = None,
+    memory_gib: parts.MemoryGib = None,
+    usd: parts.Usd = None,
+    usd_per_hour: parts.UsdPerHour = None,
     objective: Annotated[
         Literal["quality", "balanced", "cheapest"], typer.Option(help="What matters.")
     ] = "quality",
@@ -137,13 +131,9 @@ def recommend(
 def submit(
     file: parts.DataFile,
     model: parts.Model,
-    configuration: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Configuration, JSON.")
-    ] = None,
-    recommendation: Annotated[
-        str | None, typer.Option(metavar="ID", help="Take it from this recommendation.")
-    ] = None,
-    rank: Annotated[int, typer.Option(help="Which of its ranks.")] = 1,
+    configuration: parts.ConfigurationFile = None,
+    recommendation: parts.RecommendationId = None,
+    rank: parts.Rank = 1,
     serve_with: parts.ServeWith = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = True,

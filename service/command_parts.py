@@ -27,6 +27,25 @@ DataFile = Annotated[
     typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Training data, JSON Lines."),
 ]
 Model = Annotated[str, typer.Option(help="Id of the base model, such as Qwen/Qwen2.5-0.5B.")]
+ModelConfig = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="config.json of a model not in the table."),
+]
+DeviceName = Annotated[
+    str, typer.Option(help="GPU by its name, such as 'NVIDIA L40S'; cpu is this machine's.")
+]
+DeviceCount = Annotated[int, typer.Option(help="How many such devices.")]
+MemoryGib = Annotated[float | None, typer.Option(help="Most memory, GiB.")]
+TrainMinutes = Annotated[float | None, typer.Option(help="Longest run, minutes.")]
+Usd = Annotated[float | None, typer.Option(help="Most money for a run, US dollars.")]
+UsdPerHour = Annotated[float | None, typer.Option(help="Price of one device.")]
+ConfigurationFile = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Configuration, JSON.")
+]
+RecommendationId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Take it from this recommendation.")
+]
+Rank = Annotated[int, typer.Option(help="Which of its ranks.")]
 Limit = Annotated[int, typer.Option(help="How many at most.")]
 ServeWith = Annotated[
     Serving | None,

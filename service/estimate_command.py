@@ -23,26 +23,17 @@ from service.recommender.schemas import BaseModelChoice, Budget, DatasetChoice, 
 def estimate(
     file: parts.DataFile,
     model: parts.Model,
-    config: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="config.json of a model not in the table."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="GPU by its name, such as 'NVIDIA L40S'; cpu is this machine's.")
-    ] = "cpu",
-    devices: Annotated[int, typer.Option(help="How many such devices.")] = 1,
-    configuration: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Configuration, JSON.")
-    ] = None,
-    recommendation: Annotated[
-        str | None, typer.Option(metavar="ID", help="Take it from this recommendation.")
-    ] = None,
-    rank: Annotated[int, typer.Option(help="Which of its ranks.")] = 1,
+    config: parts.ModelConfig = None,
+    device: parts.DeviceName = "cpu",
+    devices: parts.DeviceCount = 1,
+    configuration: parts.ConfigurationFile = None,
+    recommendation: parts.RecommendationId = None,
+    rank: parts.Rank = 1,
     serve_with: parts.ServeWith = None,
-    memory_gib: Annotated[float | None, typer.Option(help="Most memory, GiB.")] = None,
-    train_minutes: Annotated[float | None, typer.Option(help="Longest run, minutes.")] = None,
-    usd: Annotated[float | None, typer.Option(help="Most money for the run, US dollars.")] = None,
-    usd_per_hour: Annotated[float | None, typer.Option(help="Price of one device.")] = None,
+    memory_gib: parts.MemoryGib = None,
+    train_minutes: parts.TrainMinutes = None,
+    usd: parts.Usd = None,
+    usd_per_hour: parts.UsdPerHour = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw the memory over one step: .svg or .html."),

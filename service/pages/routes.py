@@ -181,16 +181,32 @@ def static(name: str) -> FileResponse:
 
 
 def _answer_form(services: Services, upload: Upload) -> HTMLResponse:
-    form = ask_form.read_form(upload.fields)
+    return _answer_either(services, upload, ask_form, page=_ask_page, answered=_answered)
+
+
+def _answer_estimate_form(services: Services, upload: Upload) -> HTMLResponse:
+    return _answer_either(services, upload, estimate_form, page=_estimate_page, answered=_estimated)
+
+
+def _answer_either(
+    services: Services,
+    upload: Upload,
+    typed: Any,
+    *,
+    page: Callable[..., Any],
+    answered: Callable[..., Any],
+) -> HTMLResponse:
+    """Answer a form, whose module is `typed`, or show it again with the sample or what is wrong."""
+    form = typed.read_form(upload.fields)
     if upload.fields.get("action") == "sample":
         sample = STATIC_FILES[SAMPLE].read_text()
-        return respond(_ask_page(services, ask_form.with_sample(form, sample)))
+        return respond(page(services, ask_form.with_sample(form, sample)))
     try:
         form = keep_data(services, form, upload)
-        return respond(_answered(services, form))
+        return respond(answered(services, form))
     except PeftwiseError as error:
-        page = _ask_page(services, form, problem=ask_form.problem_of(error))
-        return respond(page, status=status_of(error))
+        shown = page(services, form, problem=typed.problem_of(error))
+        return respond(shown, status=status_of(error))
 
 
 def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
@@ -211,19 +227,6 @@ def _answered(services: Services, form: contexts.AskForm) -> contexts.AskPage:
         can_train=_can_train(services, request.base_model.id),
     )
     return replace(_ask_page(services, form), title="Your answer", answer=shown)
-
-
-def _answer_estimate_form(services: Services, upload: Upload) -> HTMLResponse:
-    form = estimate_form.read_form(upload.fields)
-    if upload.fields.get("action") == "sample":
-        sample = STATIC_FILES[SAMPLE].read_text()
-        return respond(_estimate_page(services, ask_form.with_sample(form, sample)))
-    try:
-        form = keep_data(services, form, upload)
-        return respond(_estimated(services, form))
-    except PeftwiseError as error:
-        page = _estimate_page(services, form, problem=estimate_form.problem_of(error))
-        return respond(page, status=status_of(error))
 
 
 def _estimated(services: Services, form: contexts.EstimateForm) -> contexts.EstimatePage:
