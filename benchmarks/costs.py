@@ -56,6 +56,7 @@ LLAMA_3B = {
 }
 # targets: (largest mean error, furthest under) of memory; (mean, median) of time
 MEMORY_MEAN, MEMORY_UNDER, TIME_MEAN, TIME_MEDIAN = 0.02, -0.05, 0.10, 0.04
+SOURCE = "measured figures: huggingface/peft, method_comparison/MetaMathQA, Apache-2.0"
 UNKEPT = ("adapter", "columns")  # stand in the result files
 Row = dict[str, Any]
 
@@ -68,6 +69,7 @@ def main() -> int:
         result["runs"] = rows = [_run(file, options.cache) for file in _files(options.runs)]
         result["memory"], result["time"] = memory(rows), times(rows, options.cache)
         _print_runs(rows, result)
+        result["source"] = SOURCE
         result["runs"] = [{key: row[key] for key in row if key not in UNKEPT} for row in rows]
         missed += _missed_of_runs(result)
     if "steps" in options.only:
