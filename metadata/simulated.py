@@ -1,6 +1,6 @@
 """One training step as it would run, told without running it: what it holds, moves and computes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from metadata.records import Count, Name, Record
@@ -23,6 +23,21 @@ class Operation(Record):
     count: Count
     flops: Count
     bytes_moved: Count
+
+
+def flops_of(operations: Iterable[Operation]) -> int:
+    """Return the floating point operations of matrix products and attention, a product two."""
+    return sum(one.count * one.flops for one in operations)
+
+
+def bytes_moved_by(operations: Iterable[Operation]) -> int:
+    """Return the bytes that operations read and write."""
+    return sum(one.count * one.bytes_moved for one in operations)
+
+
+def count_of(operations: Iterable[Operation]) -> int:
+    """Return how many operations are started, views among them."""
+    return sum(one.count for one in operations)
 
 
 class Peak(Record):
@@ -63,14 +78,14 @@ class SimulatedStep(Record):
     @property
     def flops(self) -> int:
         """Return the floating point operations of matrix products and attention, a product two."""
-        return sum(one.count * one.flops for one in self.operations)
+        return flops_of(self.operations)
 
     @property
     def bytes_moved(self) -> int:
         """Return the bytes that all operations read and write."""
-        return sum(one.count * one.bytes_moved for one in self.operations)
+        return bytes_moved_by(self.operations)
 
     @property
     def operation_count(self) -> int:
         """Return how many operations are started, views among them."""
-        return sum(one.count for one in self.operations)
+        return count_of(self.operations)

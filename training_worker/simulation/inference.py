@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from metadata.errors import InvalidRequest
-from metadata.simulated import Peak
+from metadata.simulated import Peak, bytes_moved_by, count_of, flops_of
 from training_worker.simulation.question import LONGEST_TOKENS, Question
 from training_worker.simulation.recorder import Recorder
 from training_worker.simulation.simulate import on_fakes
@@ -126,9 +126,9 @@ class _Passes:
         operations = recorder.operations
         return Pass(
             peak=recorder.peaks["forward"],
-            flops=sum(one.count * one.flops for one in operations),
-            bytes_moved=sum(one.count * one.bytes_moved for one in operations),
-            operations=sum(one.count for one in operations),
+            flops=flops_of(operations),
+            bytes_moved=bytes_moved_by(operations),
+            operations=count_of(operations),
         ), kept
 
 
