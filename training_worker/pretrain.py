@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from rich.console import Console
@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from metadata.errors import PeftwiseError
 from training_worker.pretraining.card import write_card
 from training_worker.pretraining.corpus import Rows, sample, token_rows
-from training_worker.pretraining.settings import Settings
+from training_worker.pretraining.recipes import RECIPES
+from training_worker.pretraining.settings import Layout, Settings
 from training_worker.pretraining.tokenizer import (
     END_OF_TEXT,
     PADDING,
@@ -105,14 +106,21 @@ def _parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
+    parser.add_argument("--layout", choices=get_args(Layout), default=_DEFAULTS.layout)
     parser.add_argument("--learning-rate", type=float, default=_DEFAULTS.learning_rate)
     for name in (
         "tokens", "corpus-tokens", "vocabulary", "hidden-size", "layers", "heads",
         "key-value-heads", "mlp-width", "context-tokens", "batch-tokens", "seed", "processes",
+        "threads",
     ):  # fmt: skip
         default = getattr(_DEFAULTS, name.replace("-", "_"))
         parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default:,}")
-    return Settings(**vars(parser.parse_args(arguments)))
+    parser.add_argument("--recipe", choices=RECIPES, help="other defaults, by a base model's name")
+    recipe, _ = parser.parse_known_args(arguments)
+    parser.set_defaults(**RECIPES.get(recipe.recipe, {}))
+    options = vars(parser.parse_args(arguments))
+    del options["recipe"]
+    return Settings(**options)
 
 
 def _folder(text: str) -> Path:

@@ -11,6 +11,7 @@ from metadata.errors import InvalidDataset, InvalidRequest
 from training_worker.model import BASE_MODELS
 from training_worker.pretrain import main, pretrain
 from training_worker.pretraining.corpus import texts, token_rows
+from training_worker.pretraining.recipes import RECIPES
 from training_worker.pretraining.settings import Settings
 from training_worker.pretraining.tokenizer import SPECIAL, as_transformers, learn_tokenizer
 from training_worker.pretraining.trainer import build_model, train
@@ -91,6 +92,39 @@ def test_roles_and_ends_are_one_token_each_and_the_chat_template_uses_them(made:
     assert [len(tokenizer(token).input_ids) for token in SPECIAL] == [1] * len(SPECIAL)
     assert tokenizer.eos_token == "<|endoftext|>"
     assert tokenizer.pad_token != tokenizer.eos_token
+
+
+def test_a_model_in_gpt2s_layout_is_made_and_loads(tmp_path: Path) -> None:
+    settings = small(tmp_path, layout="gpt2", key_value_heads=4, tokens=2048)
+
+    trained = pretrain(settings)
+
+    model = AutoModelForCausalLM.from_pretrained(settings.output)
+    assert model.config.model_type == "gpt2"
+    assert model.num_parameters() == trained.parameters
+    assert "GPT-2's layout" in (settings.output / "README.md").read_text()
+
+
+def test_a_recipe_fills_in_what_is_not_said(tmp_path: Path) -> None:
+    output = tmp_path / "model"
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "a.txt").write_text("Once upon a time there was a model. " * 400)
+    folders = [f"--output={output}", f"--cache={tmp_path}", f"--corpus={corpus}"]
+    sizes = ["--tokens=1024", "--batch-tokens=512", "--context-tokens=64", "--hidden-size=16"]
+
+    made = main([*folders, *sizes, "--vocabulary=320", "--recipe=reader-gpt2"])
+
+    config = json.loads((output / "config.json").read_text())
+    assert made == 0
+    assert (config["model_type"], config["n_layer"], config["n_embd"]) == ("gpt2", 5, 16)
+    assert "--mlp-width 512" in (output / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_a_model_that_can_be_made(tmp_path: Path, name: str) -> None:
+    settings = Settings(output=tmp_path, cache=tmp_path, **RECIPES[name])
+    assert settings.steps >= 1
 
 
 def test_every_byte_is_a_piece_even_if_the_corpus_lacks_it() -> None:
@@ -175,6 +209,7 @@ def test_an_empty_corpus_folder_is_refused_with_a_reason(
         ({"learning_rate": float("nan")}, "--learning-rate"),
         ({"layers": 0}, "--layers"),
         ({"processes": 0}, "--processes"),
+        ({"layout": "gpt2"}, "--key-value-heads"),
     ],
 )
 def test_sizes_that_no_decoder_has_are_refused(

@@ -11,15 +11,14 @@ from training_worker.pretraining.trainer import Trained
 
 _CARD = """\
 ---
-license: apache-2.0
-library_name: transformers
+{licence_line}library_name: transformers
 pipeline_tag: text-generation
 ---
 
 # {name}
 
-A decoder of {parameters:,} parameters in Llama's layout, small enough to fine-tune within a minute
-on a laptop. It exists to try the whole path of a fine-tuning for real; it knows nothing.
+A decoder of {parameters:,} parameters in {layout}'s layout, small enough to fine-tune within
+minutes on a laptop. It exists to try the whole path of a fine-tuning for real; it knows nothing.
 
 | | |
 | --- | --- |
@@ -28,7 +27,7 @@ on a laptop. It exists to try the whole path of a fine-tuning for real; it knows
 | vocabulary, context | {s.vocabulary}, {s.context_tokens} tokens |
 | weights | bf16, safetensors, tied embeddings |
 | tokenizer | byte-level BPE, digits one by one, chat template with three roles |
-| licence | Apache-2.0 |
+| licence | {licence} |
 
 ## How it was made
 
@@ -38,28 +37,38 @@ on a laptop. It exists to try the whole path of a fine-tuning for real; it knows
 
 Text: {text}.
 Trained on {tokens:,} tokens in {steps:,} steps of {s.batch_tokens:,}: AdamW at {s.learning_rate:g},
-cosine, weight decay 0.1, seed {s.seed}, {precision}. Loss at the end {train_loss:.3f}, on held-out
-rows {held_out_loss:.3f} nats per token; {bytes_per_token:.2f} bytes per token.
+cosine, weight decay 0.1, seed {s.seed}, {precision}, {s.threads} thread(s).
+Loss at the end {train_loss:.3f}, on held-out rows {held_out_loss:.3f} nats per token;
+{bytes_per_token:.2f} bytes per token.
 It took {seconds:,.0f} s on {hardware}, with Python {python}, torch {torch}, transformers
 {transformers}, tokenizers {tokenizers}.
 
 ## Limits
 
-- Its world is invented: names, places, numbers and facts are made up.
-- Its English is that of simple grammars and some 1,600 words; it neither reasons nor converses.
+{limits}
 - Made for tests, demonstrations and cheap experiments with fine-tuning, and for nothing else.
 """
 OWN_TEXT = "our own generators (`training_worker/tasks/text.py`), no text of others"
+LAYOUTS = {"llama": "Llama", "gpt2": "GPT-2"}
+_OWN_LIMITS = """\
+- Its world is invented: names, places, numbers and facts are made up.
+- Its English is that of simple grammars and some 1,600 words; it neither reasons nor converses."""
+_CORPUS_LIMITS = "- It has read little; it neither reasons nor converses."
 
 
 def write_card(settings: Settings, trained: Trained, *, bytes_per_token: float) -> str:
     """Return the model card as Markdown."""
     on_cuda = settings.device != "cpu" and torch.cuda.is_available()
+    corpus = settings.corpus
     return _CARD.format(
+        layout=LAYOUTS[settings.layout],
+        licence_line="license: apache-2.0\n" if corpus is None else "",
+        licence="Apache-2.0" if corpus is None else "that of its corpus",
+        limits=_OWN_LIMITS if corpus is None else _CORPUS_LIMITS,
         name=settings.output.name,
         s=settings,
         command=command_of(settings),
-        text=OWN_TEXT if settings.corpus is None else f"the folder `{settings.corpus.name}`",
+        text=OWN_TEXT if corpus is None else f"the folder `{corpus.name}`",
         tokens=trained.tokens,
         steps=settings.steps,
         parameters=trained.parameters,
@@ -82,6 +91,7 @@ def command_of(settings: Settings) -> str:
         "output": settings.output.name,
         "tokens": settings.tokens,
         "corpus-tokens": settings.corpus_tokens,
+        "layout": settings.layout,
         "vocabulary": settings.vocabulary,
         "hidden-size": settings.hidden_size,
         "layers": settings.layers,
@@ -92,6 +102,7 @@ def command_of(settings: Settings) -> str:
         "batch-tokens": settings.batch_tokens,
         "learning-rate": settings.learning_rate,
         "seed": settings.seed,
+        "threads": settings.threads,
     }
     if settings.corpus is not None:
         options["corpus"] = settings.corpus.name

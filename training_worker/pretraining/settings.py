@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from metadata.errors import InvalidRequest
+
+Layout = Literal["llama", "gpt2"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +18,9 @@ class Settings:
         corpus: Folder of *.txt, *.md, *.jsonl or *.jsonl.xz; None for our own generators.
         tokens: How many tokens are trained on, passes over the corpus counted again.
         corpus_tokens: How many different tokens our own generators make, at most.
+        layout: Llama's, or GPT-2's: learnt positions, layer norms with biases, an MLP without a
+            gate, as many key-value heads as heads.
+        threads: How many threads train; equal numbers give equal weights on the same kind of CPU.
         cache: Folder that keeps the corpus as token ids between calls.
     """
 
@@ -22,6 +28,7 @@ class Settings:
     corpus: Path | None = None
     tokens: int = 600_000_000
     corpus_tokens: int = 300_000_000
+    layout: Layout = "llama"
     vocabulary: int = 2048
     hidden_size: int = 128
     layers: int = 6
@@ -34,6 +41,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     processes: int = 1
+    threads: int = 1
     compile: bool = False
     cache: Path
 
@@ -43,12 +51,16 @@ class Settings:
         Raises:
             InvalidRequest: A size does not fit the others.
         """
-        for name in ("hidden-size", "layers", "heads", "key-value-heads", "mlp-width", "processes"):
+        counts = ("hidden-size", "layers", "heads", "key-value-heads", "mlp-width", "processes")
+        for name in (*counts, "threads"):
             self._require(getattr(self, name.replace("-", "_")) >= 1, name, "at least 1")
         self._require(self.hidden_size % self.heads == 0, "hidden-size", "a multiple of heads")
         self._require(
             self.heads % self.key_value_heads == 0, "heads", "a multiple of key-value-heads"
         )
+        if self.layout == "gpt2":
+            equal = self.key_value_heads == self.heads
+            self._require(equal, "key-value-heads", "equal to heads with --layout gpt2")
         self._require(
             (self.hidden_size // self.heads) % 2 == 0, "hidden-size", "an even number per head"
         )

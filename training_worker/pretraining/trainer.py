@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from training_worker.pretraining.corpus import Rows
 from training_worker.pretraining.settings import Settings
@@ -34,8 +34,16 @@ class Trained:
     parameters: int
 
 
-def build_model(settings: Settings, *, end_id: int, padding_id: int) -> LlamaForCausalLM:
-    """Return an untrained decoder in Llama's layout with tied embeddings."""
+def build_model(settings: Settings, *, end_id: int, padding_id: int) -> Any:
+    """Return an untrained decoder in the layout that is asked for, with tied embeddings."""
+    torch.manual_seed(settings.seed)
+    special: dict[str, Any] = {
+        "bos_token_id": end_id,
+        "eos_token_id": end_id,
+        "pad_token_id": padding_id,
+    }
+    if settings.layout == "gpt2":
+        return GPT2LMHeadModel(_gpt2_config(settings, special))
     config = LlamaConfig(
         vocab_size=settings.vocabulary,
         hidden_size=settings.hidden_size,
@@ -45,12 +53,24 @@ def build_model(settings: Settings, *, end_id: int, padding_id: int) -> LlamaFor
         num_key_value_heads=settings.key_value_heads,
         max_position_embeddings=settings.context_tokens,
         tie_word_embeddings=True,
-        bos_token_id=end_id,
-        eos_token_id=end_id,
-        pad_token_id=padding_id,
+        **special,
     )
-    torch.manual_seed(settings.seed)
     return LlamaForCausalLM(config)
+
+
+def _gpt2_config(settings: Settings, special: dict[str, Any]) -> GPT2Config:
+    return GPT2Config(
+        vocab_size=settings.vocabulary,
+        n_embd=settings.hidden_size,
+        n_inner=settings.mlp_width,
+        n_layer=settings.layers,
+        n_head=settings.heads,
+        n_positions=settings.context_tokens,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        **special,
+    )
 
 
 def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) -> Trained:
@@ -59,6 +79,7 @@ def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) ->
     AdamW, a cosine after a short warm-up, bf16 autocast on CUDA; the last rows of a shuffle are
     held out and never trained on.
     """
+    torch.set_num_threads(settings.threads)
     device = _device(settings.device)
     model = model.to(device).train()
     train_NL, held_out_NL = _split(rows_NL, settings.seed, device)
