@@ -16,6 +16,7 @@ from metadata.errors import PeftwiseError
 from metadata.evaluation import CostScore, Evaluation, Spread, evaluate
 from metadata.history import History
 from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
+from metadata.published import read_figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
 from metadata.surrogates.choice import COUNTS
 from metadata.table import build_table
@@ -54,6 +55,9 @@ def describe_runs(runs: RunsOption = SHIPPED_RUNS) -> None:
     _print_counts(console, "source", Counter(run.origin.source for run in table.runs))
     for one in table.dropped:
         console.print(f"not compared: {one.dataset} on {one.model}: {one.reason}", highlight=False)
+    figures = read_figures()
+    sources = len({figure.source for figure in figures})
+    console.print(f"{len(figures)} published figures of {sources} sources", highlight=False)
 
 
 @app.command("fit")

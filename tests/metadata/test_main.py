@@ -12,6 +12,7 @@ import pytest
 
 from metadata.__main__ import main
 from metadata.knowledge import Knowledge
+from metadata.published import read_figures
 from metadata.runs_file import read_runs, write_runs
 
 
@@ -44,6 +45,7 @@ def test_describe_counts_what_is_in_a_file(call: Callable[..., Done], file: Path
 
     assert done.status == 0, done.stderr
     assert "over 5 datasets; 16 core" in " ".join(done.stdout.split())
+    assert f"{len(read_figures())} published figures of 6 sources" in done.stdout
 
 
 def test_fit_writes_knowledge_that_loads(
