@@ -301,11 +301,14 @@ def _at(
 class _Logits:
     """Bytes of logits that are live at once at the end of each pass, and that are moved.
 
+    The `whole` are those of all positions.
+
     Forward there are those of all positions, and those of the targets as they are and in fp32, or
     of the targets in fp32 and their softmax. Backward there are three of the targets in fp32, or
     two gradients of all positions and one of the targets.
     """
 
+    whole: float
     forward: float
     backward: float
     moved: float
@@ -316,6 +319,7 @@ class _Logits:
         targets, targets_fp32 = target_share * every, target_share * fp32
         copied = 0.0 if every == fp32 else targets
         return cls(
+            whole=every if costs.has_backward else 0.0,
             forward=max(every + copied + targets_fp32, 2 * targets_fp32),
             backward=max(3 * targets_fp32, 2 * every + targets) if costs.has_backward else 0.0,
             moved=2 * (every + targets_fp32),
@@ -325,16 +329,27 @@ class _Logits:
 def _held(
     costs: StepCosts, kept: float, live: float, logits: _Logits, *, accumulates: bool
 ) -> Mapping[Phase, Held]:
-    """Return what is held around the loss, and when the first layer's backward is done.
+    """Return what is held around the loss, at the embeddings, and in the first layer's backward.
 
     Gradients grow while what was kept is freed, and the optimizer's step adds nothing of size.
     """
     gradients = costs.gradient_bytes
     earlier = gradients if accumulates else 0.0
-    at_loss = Held(earlier, kept, logits.backward)
-    in_layer = Held(gradients, live + max(0.0, earlier + kept - gradients), 0.0)
+    kept += costs.head_table_per_step
+    moment = costs.moment_per_step
+    in_layer = Held(gradients, live + moment + max(0.0, earlier + kept - gradients), 0.0)
+    at_head = Held(earlier, kept + costs.head_table_per_step, logits.whole)
+    at_embeddings = Held(earlier, costs.table_per_step, 0.0)
     return {
-        "forward": Held(earlier, kept, logits.forward),
-        "backward": max(at_loss, in_layer, key=lambda held: held.total_bytes),
+        "forward": _most(
+            Held(earlier, kept, logits.forward),
+            Held(earlier, kept + moment, 0.0),
+            at_embeddings,
+        ),
+        "backward": _most(Held(earlier, kept, logits.backward), at_head, in_layer, at_embeddings),
         "optimizer": Held(gradients, 0.0, 0.0),
     }
+
+
+def _most(*held: Held) -> Held:
+    return max(held, key=lambda one: one.total_bytes)

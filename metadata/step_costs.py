@@ -81,7 +81,8 @@ class StepCosts:
 
     Pairs are those of tokens that attend to each other. `kept` is held from the forward pass to
     the backward one, `live` only while one layer is worked on, `traffic` is read and written.
-    What is held `per_step` is the same for any batch: weights that the method builds anew.
+    What is held `per_step` is the same for any batch: weights that the method builds anew; for
+    one `moment` of a pass, while it builds them.
     `tokens_before` go through the layers with each text, and are no part of it.
     """
 
@@ -97,6 +98,9 @@ class StepCosts:
     live_per_token: float
     live_per_pair: float
     live_per_step: float
+    moment_per_step: float
+    table_per_step: float  # of embeddings built anew, held while they are looked up
+    head_table_per_step: float  # the same where the head is tied to it: kept, and its gradient
     logits_per_token: float  # in the model's precision
     logits_per_target: float  # in fp32
     has_backward: bool
@@ -135,15 +139,20 @@ def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> St
     step_width = width if spec.in_model_precision else FP32_BYTES
     step_bytes: float = step_width * spec.step_floats(configuration.method.values, targets, model)
     if width != FP32_BYTES:
-        step_bytes += FP32_BYTES * spec.cast_weights * _weights(model, targets)
+        step_bytes += (
+            FP32_BYTES * spec.cast_weights(configuration.method.values) * _weights(model, targets)
+        )
     return StepCosts(
         weights_bytes=_weights_bytes(configuration, model)
-        + FP32_BYTES * _numbers_beside(configuration, model, targets),
+        + _bytes_beside(configuration, model, targets),
         trainable=trainable,
         gradient_bytes=trainable * trained_width,
         state_bytes=trainable * (state_bytes + FP32_BYTES * spec.state_copies),
         update_bytes=UPDATE_PASSES * trainable * trained_width,
         **_held(configuration, model, layer_bytes, pair_bytes, step_bytes),
+        moment_per_step=step_width
+        * float(spec.moment_floats(configuration.method.values, targets, model)),
+        **_tables(spec, model, width),
         tokens_before=tokens_before(spec, configuration.method.values),
         logits_per_token=model.vocabulary * width,
         logits_per_target=model.vocabulary * FP32_BYTES,
@@ -205,13 +214,15 @@ def _state_bytes(
     return optimizer.state_bytes * min(1.0, share)
 
 
-def _numbers_beside(
+def _bytes_beside(
     configuration: Configuration, model: ModelProfile, targets: tuple[Linear, ...]
 ) -> int:
-    """Return how many numbers the method holds beside the base model, trained and untrained."""
+    """Return the bytes of what the method holds beside the base model, trained and untrained."""
     spec, values = METHODS[configuration.method.name], configuration.method.values
     trained = 0 if spec.trains_base else spec.trainable(values, targets, model)
-    return trained + spec.frozen_numbers(values, targets, model)
+    width = PRECISION_BYTES[configuration.precision]
+    frozen_width = width if spec.frozen_in_model_precision else FP32_BYTES
+    return FP32_BYTES * trained + frozen_width * spec.frozen_numbers(values, targets, model)
 
 
 def _held(
@@ -242,6 +253,15 @@ def _held(
         "live_per_token": layer_bytes,
         "live_per_pair": pair_bytes,
         "live_per_step": step_bytes / layers if in_layers else 0.0,
+    }
+
+
+def _tables(spec: MethodSpec, model: ModelProfile, width: int) -> dict[str, float]:
+    """Return the bytes of a table of embeddings that the method builds in each pass."""
+    table = float(width * model.vocabulary * model.hidden_size) if spec.rebuilds_embeddings else 0.0
+    return {
+        "table_per_step": table,
+        "head_table_per_step": table if model.tied_embeddings else 0.0,
     }
 
 

@@ -2,7 +2,7 @@
 
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, divides, divides_widths, plain_linears
-from metadata.methods.low_rank import kept_input, shared_input
+from metadata.methods.low_rank import kept_input, kept_mask, shared_input
 from metadata.methods.products import keep_input, weights_of
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import Categorical, Float, Integer, Values, number
@@ -18,9 +18,10 @@ def count_gralora(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 
 def keep_gralora(values: Values, linear: Linear) -> float:
-    """Keep the input in fp32 and what each block's A makes of it."""
-    ranks = number(values, "gralora_k") * number(values, "r") + number(values, "hybrid_r")
-    return kept_input(values, linear, "gralora_dropout") + ranks
+    """Keep the input in fp32 and what each block's A makes of it; the plain LoRA's own beside."""
+    hybrid = number(values, "hybrid_r")
+    ranks = number(values, "gralora_k") * number(values, "r") + hybrid
+    return kept_input(values, linear, "gralora_dropout") * (2 if hybrid else 1) + ranks
 
 
 def share_gralora(values: Values, linear: Linear) -> float:
@@ -40,8 +41,7 @@ def count_mini(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def keep_sums(values: Values, linear: Linear) -> float:
     """Keep the sums over shards of the input, and dropout's mask."""
-    mask = linear.d_in if number(values, "miss_dropout") > 0 else 0
-    return mask + number(values, "r")
+    return kept_mask(values, linear, "miss_dropout") + number(values, "r")
 
 
 def rebuild_block(values: Values, targets: Targets, model: ModelProfile) -> int:

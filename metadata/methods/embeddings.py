@@ -32,13 +32,6 @@ def keep_nothing(values: Values, linear: Linear) -> float:
     return 0.0
 
 
-def rebuild_tables(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Keep the table with the trained rows in it, and the gradient of it, once per use of it."""
-    del values, targets
-    uses = 2 if model.tied_embeddings else 1
-    return 2 * uses * model.vocabulary * model.hidden_size
-
-
 TRAINABLE_TOKENS = MethodSpec(
     name="trainable_tokens",
     title="training of the commonest tokens' embeddings",
@@ -48,7 +41,7 @@ TRAINABLE_TOKENS = MethodSpec(
     trainable=count_tokens,
     frozen_numbers=count_tokens,
     activation_floats=keep_nothing,
-    step_floats=rebuild_tables,
+    rebuilds_embeddings=True,
     in_model_precision=True,
     rate_factor=5.0,
     rate_source="our choice: prompt tuning's, which trains vectors of the same kind",

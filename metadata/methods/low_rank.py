@@ -32,16 +32,24 @@ def count_dora(values: Values, targets: tuple[Linear, ...], model: ModelProfile)
     return count_lora(values, targets, model) + model.layers * sum(t.d_out for t in targets)
 
 
+def drops(values: Values, dropout: str) -> bool:
+    """Say whether there is dropout, by the parameter of this name."""
+    return number(values, dropout) > 0
+
+
+def kept_mask(values: Values, linear: Linear, dropout: str) -> float:
+    """Return dropout's mask where there is any: a byte for each input, a quarter of a float."""
+    return linear.d_in / 4 if drops(values, dropout) else 0.0
+
+
 def kept_input(values: Values, linear: Linear, dropout: str = "") -> float:
-    """Return the input that is kept in fp32, and what dropout let through where there is any."""
-    drops = dropout and number(values, dropout) > 0
-    return linear.d_in * (2 if drops else 1)
+    """Return the input that is kept in fp32, as dropout let it through, and its mask."""
+    return linear.d_in + (kept_mask(values, linear, dropout) if dropout else 0.0)
 
 
 def shared_input(values: Values, linear: Linear, dropout: str = "") -> float:
     """Return the input as it is, unless dropout makes a copy of it."""
-    drops = dropout and number(values, dropout) > 0
-    return 0.0 if drops else linear.d_in
+    return 0.0 if dropout and drops(values, dropout) else linear.d_in
 
 
 def keep_lora(values: Values, linear: Linear) -> float:
@@ -55,14 +63,22 @@ def share_input(values: Values, linear: Linear) -> float:
 
 
 def keep_dora(values: Values, linear: Linear) -> float:
-    """Keep LoRA's floats and the two outputs that the magnitude scales, the base's in bf16."""
-    return keep_lora(values, linear) + 1.5 * linear.d_out
+    """Keep LoRA's floats and the two outputs that the magnitude scales.
+
+    The base's is in the model's precision, unless dropout has it computed again in fp32.
+    """
+    outputs = 2.0 if drops(values, "lora_dropout") else 1.5
+    return keep_lora(values, linear) + outputs * linear.d_out
+
+
+def cast_if_dropped(values: Values) -> float:
+    """Keep the base's weights in fp32 where they multiply an input that dropout has changed."""
+    return 1.0 if drops(values, "lora_dropout") else 0.0
 
 
 def keep_b_only(values: Values, linear: Linear) -> float:
-    """Keep A's output, and a byte for each input that dropout may drop: A needs no gradient."""
-    drops = number(values, "lora_dropout") > 0
-    return number(values, "r") + (linear.d_in / 4 if drops else 0)
+    """Keep A's output and dropout's mask: A needs no gradient."""
+    return number(values, "r") + kept_mask(values, linear, "lora_dropout")
 
 
 LORA = MethodSpec(
@@ -106,6 +122,7 @@ DORA = MethodSpec(
     fixed={"use_dora": True},
     trainable=count_dora,
     activation_floats=keep_dora,
+    cast_weights=cast_if_dropped,
     shared_floats=share_input,
     operations=64,
     weight_passes=9.0,

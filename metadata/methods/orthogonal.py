@@ -71,6 +71,12 @@ def rebuild_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
     return model.layers * 2 * _factors(values) * sum(t.d_in**2 for t in targets)
 
 
+def multiply_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Hold three matrices of the input's width while the factors of the widest are multiplied."""
+    del values, model
+    return 3 * max((t.d_in**2 for t in targets), default=0)
+
+
 def count_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count one vector of the input's width per reflection."""
     return model.layers * int(number(values, "r")) * sum(t.d_in for t in targets)
@@ -150,9 +156,11 @@ BOFT = MethodSpec(
     ),
     trainable=count_boft,
     frozen_numbers=permute_boft,
+    frozen_in_model_precision=True,
     activation_floats=keep_boft,
     shared_floats=keep_input,
     step_floats=rebuild_boft,
+    moment_floats=multiply_boft,
     operations=82,
     weight_passes=74.0,
     in_model_precision=True,

@@ -7,7 +7,7 @@ from math import ceil
 
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, divides_widths
-from metadata.methods.low_rank import kept_input, shared_input
+from metadata.methods.low_rank import kept_input, kept_mask, shared_input
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
@@ -34,8 +34,7 @@ def freeze_vera(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def keep_vera(values: Values, linear: Linear) -> float:
     """Keep what the two vectors scale; frozen factors need no input, but dropout its mask."""
-    mask = linear.d_in if number(values, "vera_dropout") > 0 else 0
-    return mask + number(values, "r") + linear.d_out
+    return kept_mask(values, linear, "vera_dropout") + number(values, "r") + linear.d_out
 
 
 def bases(values: Values, linear: Linear) -> int:
@@ -62,8 +61,7 @@ def keep_randlora(values: Values, linear: Linear) -> float:
     """Keep what the scaled bases multiply: the input, or what the fixed ones made of it."""
     if linear.d_in <= linear.d_out:
         return kept_input(values, linear, "randlora_dropout")
-    mask = linear.d_in if number(values, "randlora_dropout") > 0 else 0
-    return mask + rank_of(values) * bases(values, linear)
+    return kept_mask(values, linear, "randlora_dropout") + rank_of(values) * bases(values, linear)
 
 
 def share_randlora(values: Values, linear: Linear) -> float:
@@ -116,8 +114,7 @@ def freeze_pvera(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def keep_pvera(values: Values, linear: Linear) -> float:
     """Keep what the vectors scale, the noise and its spread."""
-    mask = linear.d_in if number(values, "pvera_dropout") > 0 else 0
-    return mask + 4 * number(values, "r") + linear.d_out
+    return kept_mask(values, linear, "pvera_dropout") + 4 * number(values, "r") + linear.d_out
 
 
 def count_theta(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -162,8 +159,7 @@ def freeze_tinylora(values: Values, targets: Targets, model: ModelProfile) -> in
 
 def keep_tinylora(values: Values, linear: Linear) -> float:
     """Keep the input's part along the singular vectors."""
-    mask = linear.d_in if number(values, "tinylora_dropout") > 0 else 0
-    return mask + number(values, "r")
+    return kept_mask(values, linear, "tinylora_dropout") + number(values, "r")
 
 
 VERA = MethodSpec(

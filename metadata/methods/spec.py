@@ -30,6 +30,12 @@ def share_nothing(values: Values, linear: Linear) -> float:
     return 0.0
 
 
+def no_copies(values: Values) -> float:
+    """Keep no weights in another precision."""
+    del values
+    return 0.0
+
+
 def no_tokens(values: Values) -> int:
     """Put no tokens before a text."""
     del values
@@ -61,19 +67,22 @@ class MethodSpec:
         trainable: (values, targeted linears of one decoder layer, model) -> trained weights.
         frozen_numbers: The same for numbers that stay as they start: projections, decompositions.
             An index of eight bytes counts as two.
+        frozen_in_model_precision: Whether these are, and not in fp32.
         activation_floats: (values, linear) -> floats kept for the backward pass per token, beyond
             those of the frozen model.
         shared_floats: (values, linear) -> those of them that are the linear's input as it is;
             linears of one input share it where the adapter computes in the model's precision.
         step_floats: (values, targeted linears, model) -> floats that all layers keep for the
             backward pass whatever the batch: weights built anew in each pass.
-        cast_weights: Copies in fp32 of the targeted weights that are kept so too, where the base
-            is in another precision.
+        moment_floats: The same for what is held only while one of them is built.
+        cast_weights: (values) -> copies in fp32 of the targeted weights that are kept so too,
+            where the base is in another precision.
         state_copies: fp32 copies of the trained weights that the method holds beside the
             optimizer's.
         operations: Operations a step adds per targeted linear, or per layer for a method without,
             forward and backward, views too.
         weight_passes: Times a pass reads or writes all targeted weights in fp32 to rebuild them.
+        rebuilds_embeddings: Whether each pass builds the table of embeddings anew.
         in_model_precision: Whether the adapter computes in the model's precision, not in fp32.
         trains_base: Whether weights of the model itself are trained, in the model's precision.
         rate_factor: Multiple of the width rule's LoRA rate at which the method usually works.
@@ -105,13 +114,16 @@ class MethodSpec:
     penalty: str = ""
     trainable: Count
     frozen_numbers: Count = count_nothing
+    frozen_in_model_precision: bool = False
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
     step_floats: Count = count_nothing
-    cast_weights: float = 0.0
+    moment_floats: Count = count_nothing
+    cast_weights: Callable[[Values], float] = no_copies
     state_copies: float = 0.0
     operations: int = 0
     weight_passes: float = 0.0
+    rebuilds_embeddings: bool = False
     in_model_precision: bool = False
     trains_base: bool = False
     rate_factor: float

@@ -2,7 +2,7 @@
 
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, plain_linears
-from metadata.methods.low_rank import count_lora
+from metadata.methods.low_rank import count_lora, kept_mask
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import Float, Integer, Values, number
 from metadata.records import ModelProfile
@@ -24,9 +24,8 @@ def freeze_psoft(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 
 def keep_psoft(values: Values, linear: Linear) -> float:
-    """Keep what A makes of the input, by which the rotation is learnt."""
-    del linear
-    return number(values, "r")
+    """Keep what A makes of the input, by which the rotation is learnt, and dropout's mask."""
+    return kept_mask(values, linear, "psoft_dropout") + number(values, "r")
 
 
 def count_osf(values: Values, targets: Targets, model: ModelProfile) -> int:

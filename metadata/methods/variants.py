@@ -27,6 +27,7 @@ from metadata.methods.low_rank import (
     count_lora,
     keep_lora,
     kept_input,
+    kept_mask,
     share_input,
     shared_input,
 )
@@ -80,6 +81,12 @@ def keep_whole(values: Values, linear: Linear) -> float:
     return kept_input(values, linear)
 
 
+def one_copy(values: Values) -> float:
+    """Keep the base's weights in fp32."""
+    del values
+    return 1.0
+
+
 def rebuild_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep the update, and what each of the layers that make it made."""
     rank, depth = number(values, "r"), number(values, "depth")
@@ -102,8 +109,11 @@ def keep_kasa(values: Values, linear: Linear) -> float:
 
 def keep_groups(values: Values, linear: Linear) -> float:
     """Keep one number for each group of inputs instead of the inputs, and A's output."""
-    mask = linear.d_in if number(values, "lora_dropout") > 0 else 0
-    return mask + number(values, "num_groups") + number(values, "r")
+    return (
+        kept_mask(values, linear, "lora_dropout")
+        + number(values, "num_groups")
+        + number(values, "r")
+    )
 
 
 def count_embeds(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -194,7 +204,7 @@ PEANUT = MethodSpec(
     step_floats=rebuild_peanut,
     operations=37,
     weight_passes=12.0,
-    cast_weights=1.0,
+    cast_weights=one_copy,
     rate_factor=1.0,
     rate_source="PEFT's method comparison trains it at LoRA's rate",
     conditions=(at_most_the_width("r"), plain_linears),

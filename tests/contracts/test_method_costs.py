@@ -31,6 +31,7 @@ from training_worker.adaptive_rank import allocate
 from training_worker.data import Batch
 from training_worker.entries import resolve
 from training_worker.setting import Setting
+from training_worker.simulation.dropout import dropout_of
 
 EXAMPLES, SHORT, LONG = 2, 32, 96
 VOCABULARY = 64
@@ -44,7 +45,7 @@ in_both_precisions = pytest.mark.parametrize("precision", PRECISIONS)
 def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), dropout_of("cuda"):
         torch.manual_seed(0)
         yield
     torch.set_num_threads(threads)

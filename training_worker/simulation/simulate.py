@@ -24,6 +24,7 @@ from training_worker.clipping import clip
 from training_worker.entries import resolve
 from training_worker.model import DTYPES, prepare
 from training_worker.optimizer import build_optimizer, freeze
+from training_worker.simulation.dropout import dropout_of
 from training_worker.simulation.looking import masks
 from training_worker.simulation.methods import what_to_put
 from training_worker.simulation.quantized import NOTE as QUANTIZED
@@ -68,6 +69,7 @@ def on_fakes(question: Question) -> Iterator[tuple[nn.Module, int]]:
         with (
             mode,
             masks(question.padded),
+            dropout_of(question.device_kind),
             torch.sparse.check_sparse_tensor_invariants(False),  # it looks at numbers
         ):
             prepare(model, configuration)
