@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from metadata.errors import InvalidRequest
-from metadata.examples import TRAIN_SHARE
 from metadata.features.device import find_device
 from metadata.features.model import find_model
 from metadata.messages import Limits
@@ -31,18 +29,12 @@ from training_worker.campaigns.plan import (
 )
 from training_worker.campaigns.pool import work_off
 from training_worker.campaigns.shards import append, done_ids, new_shard, read_shards
-from training_worker.campaigns.sources import (
-    LARGE_EXAMPLES,
-    SMALL_EXAMPLES,
-    Source,
-    examples_of,
-    find_sources,
-    sizes,
-)
+from training_worker.campaigns.sources import find_sources
 from training_worker.campaigns.work import failed
 
 SECRET = "zanzibar"  # a word of every prompt, which no run may tell
 TINY = "peftwise-tiny"
+PAIRS = 2 * 3  # datasets, sizes
 
 
 @pytest.fixture(scope="module")
@@ -100,36 +92,8 @@ def test_a_core_configuration_is_the_same_on_every_dataset(items: list[Item]) ->
             key = relative_key(item.configuration, item.task.model)
             of_pair.setdefault(item.task.pair, set()).add(key)
 
-    assert len(of_pair) == 4
+    assert len(of_pair) == PAIRS
     assert len({frozenset(keys) for keys in of_pair.values()}) == 1
-
-
-def test_sizes_differ_in_training_and_share_what_is_held_out(data: Path) -> None:
-    for source in find_sources(data, ["colours", "generated-facts"]):
-        small, large = sizes(source)
-        fewer, more = examples_of(small), examples_of(large)
-
-        assert (len(fewer.train), len(more.train)) == (SMALL_EXAMPLES, large.size)
-        assert more.train[:SMALL_EXAMPLES] == fewer.train
-        assert (fewer.validation, fewer.test) == (more.validation, more.test)
-        assert not set(more.train) & set(more.test)
-        assert (small.name, large.name) == (
-            f"{source.group}-{SMALL_EXAMPLES}",
-            f"{source.group}-{large.size}",
-        )
-
-
-def test_long_texts_make_smaller_datasets(data: Path) -> None:
-    short, long = (sizes(source)[-1] for source in find_sources(data, ["colours", "stories"]))
-
-    assert long.size < short.size <= max(LARGE_EXAMPLES)
-    assert long.size == min(LARGE_EXAMPLES)
-
-
-def test_a_profile_describes_the_file_whose_training_part_has_the_size(items: list[Item]) -> None:
-    for item in items:
-        assert round(item.task.dataset.examples * TRAIN_SHARE) == item.sized.size
-        assert item.task.dataset.group == item.sized.source.group
 
 
 def test_run_ids_name_pair_configuration_seed_and_limits(items: list[Item]) -> None:
@@ -151,9 +115,9 @@ def test_the_core_of_every_pair_comes_first_and_pair_by_pair(items: list[Item]) 
 
     assert items[: len(core)] == core
     assert items[len(core) : len(core) + len(repeats)] == repeats
-    assert len(pairs) == len(set(pairs)) == 4
-    assert len(core) == 4 * 20
-    assert len(repeats) == 4 * 4
+    assert len(pairs) == len(set(pairs)) == PAIRS
+    assert len(core) == PAIRS * 20
+    assert len(repeats) == PAIRS * 4
 
 
 def test_repeats_differ_from_the_core_by_their_seed_alone(items: list[Item]) -> None:
@@ -174,7 +138,7 @@ def test_what_is_beyond_the_core_is_possible_and_affordable(items: list[Item]) -
 
         assert item.configuration.epochs <= max(0.55, 1.05 * MOST_TOKENS / tokens)
         assert steps / item.configuration.batch_size <= 1.05 * MOST_STEPS
-    assert sum(item.detail == "random" for item in beyond) == 4 * 8
+    assert sum(item.detail == "random" for item in beyond) == PAIRS * 8
 
 
 def test_some_rates_are_far_above_the_usual(items: list[Item]) -> None:
@@ -184,7 +148,7 @@ def test_some_rates_are_far_above_the_usual(items: list[Item]) -> None:
         if item.detail == "high rate"
     ]
 
-    assert len(ratios) == 4
+    assert len(ratios) == PAIRS
     assert all(EXTREME_RATIOS[0] * 0.99 <= ratio <= EXTREME_RATIOS[1] * 1.01 for ratio in ratios)
 
 
@@ -275,7 +239,7 @@ def test_equal_runs_of_two_folders_are_merged_into_one(tmp_path: Path, items: li
     [
         (["--data", "EMPTY"], "*.jsonl"),
         (["--datasets", "generated-nothing"], "generated-facts"),
-        (["--datasets", "generated-facts", "--base-model", "nobody/nothing"], "base model"),
+        (["--datasets", "generated-facts-people", "--base-model", "nobody/nothing"], "base model"),
     ],
 )
 def test_a_wrong_option_is_refused_with_what_would_be_right(
@@ -294,10 +258,3 @@ def test_an_unknown_phase_is_used_wrongly(tmp_path: Path) -> None:
         campaign.main(["--output", str(tmp_path), "--plan", "core,nonsense"])
 
     assert exit_info.value.code == 2
-
-
-def test_a_broken_line_of_a_data_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion": "b"}\nnonsense\n')
-
-    with pytest.raises(InvalidRequest, match="Line 2"):
-        sizes(Source(group="bad", file=tmp_path / "bad.jsonl"))

@@ -1,22 +1,11 @@
+import hashlib
 import json
 from itertools import islice
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from metadata.examples import read_examples, split_examples
 from training_worker.tasks import words
-from training_worker.tasks.command import main
-from training_worker.tasks.datasets import (
-    DATASETS,
-    LABEL_NOISE,
-    TEST_EXAMPLES,
-    TRAIN_EXAMPLES,
-    VALIDATION_EXAMPLES,
-    build_dataset,
-    write_dataset,
-)
 from training_worker.tasks.facts import WORDINGS, facts_of
 from training_worker.tasks.grammar import (
     Noun,
@@ -40,6 +29,19 @@ def test_the_same_seed_writes_the_same_documents_and_another_seed_others() -> No
 
     assert first == again
     assert len(set(first) & set(other)) < 15
+
+
+@pytest.mark.parametrize(
+    ("seed", "sha256"),
+    [
+        (0, "6fb26c898050c48576143dddd2bba97795efe53c8b43791ef260824ce070587f"),
+        (7, "94479287b5b5c4a6083befb13f8fc4f0ef516f82ecc9c1a4db8b811b4ba3c504"),
+    ],
+)
+def test_documents_are_those_that_the_base_models_have_read(seed: int, sha256: str) -> None:
+    text = "\0".join(islice(documents(seed), 300))
+
+    assert hashlib.sha256(text.encode()).hexdigest() == sha256
 
 
 def test_documents_use_at_least_1500_different_listed_words() -> None:
@@ -133,78 +135,3 @@ def test_a_passage_holds_the_answer_to_its_question() -> None:
 def test_every_fact_is_asked_in_twelve_different_ways() -> None:
     for fact in facts_of(WORLD):
         assert len(set(fact.questions)) == WORDINGS
-
-
-@pytest.mark.parametrize("name", sorted(DATASETS))
-def test_a_dataset_repeats_and_tests_on_prompts_never_trained_on(name: str) -> None:
-    splits, again, other = (build_dataset(name, seed=seed) for seed in (0, 0, 1))
-    trained = {example.prompt for example in splits.train}
-
-    assert splits == again
-    assert splits != other
-    assert len(splits.train) == TRAIN_EXAMPLES
-    assert all(example.prompt not in trained for example in splits.test + splits.validation)
-    assert len(splits.test) >= 64
-    if name != "facts":
-        assert len(splits.validation) == VALIDATION_EXAMPLES
-        assert len(splits.test) == TEST_EXAMPLES
-
-
-def test_each_fact_is_trained_in_ten_wordings_and_held_out_in_one_each() -> None:
-    splits = build_dataset("facts")
-    world_facts = {
-        f"Question: {question}\nAnswer:": fact
-        for fact in facts_of(build_world(65, size=40))
-        for question in fact.questions
-    }
-    asked = [[world_facts[e.prompt] for e in part] for part in (splits.train, splits.test)]
-
-    assert all(asked[0].count(fact) == 10 for fact in set(asked[0]))
-    assert len(set(asked[1])) == len(asked[1]) == len(splits.validation)
-    assert set(asked[0]) == set(asked[1])
-
-
-def test_labels_are_wrong_in_training_only() -> None:
-    splits = build_dataset("labels")
-    (right,) = {e.completion for e in splits.test if _speaks_of_animals(e.prompt)}
-    trained = [e.completion for e in splits.train if _speaks_of_animals(e.prompt)]
-    wrong = sum(label != right for label in trained) / len(trained)
-
-    assert len({e.completion for e in splits.test}) == 5
-    assert LABEL_NOISE / 5 < wrong < LABEL_NOISE * 2
-
-
-def _speaks_of_animals(prompt: str) -> bool:
-    animals = {animal.split("/")[0] for animal in words.ANIMALS}
-    ambiguous = {"fly", "duck", "fish"}  # also a verb or a food
-    return bool(set(prompt.translate(str.maketrans("?.,", "   ")).split()) & (animals - ambiguous))
-
-
-def test_a_written_dataset_is_read_back_whole(tmp_path: Path) -> None:
-    splits = build_dataset("guide")
-
-    lines = write_dataset(tmp_path / "guide.jsonl", splits)
-    with (tmp_path / "guide.jsonl").open("rb") as file:
-        read = tuple(read_examples(file))
-
-    assert read == splits.train + splits.validation + splits.test
-    assert len(read) == lines
-    assert len(split_examples(read).test) > 50
-
-
-def test_the_command_lists_and_writes_datasets(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["list"]) == 0
-    listed = capsys.readouterr().out
-    assert all(name in listed for name in DATASETS)
-
-    assert main(["write", "robot", "--output", str(tmp_path), "--seed", "3"]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["robot.jsonl"]
-
-
-def test_the_command_refuses_a_dataset_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as exit_info:
-        main(["write", "nothing", "--output", str(tmp_path)])
-
-    assert exit_info.value.code == 2

@@ -1,21 +1,23 @@
-"""The datasets of a campaign, each at two sizes, with held-out parts that no size changes."""
+"""The datasets of a campaign, each at several sizes.
+
+A size keeps the held-out part of the others, but for questions about facts: these are asked about
+the facts that the size teaches.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from metadata.errors import InvalidRequest
-from metadata.examples import TRAIN_SHARE, Example, Splits, read_examples, split_examples
+from metadata.examples import Splits, read_examples, split_examples
 from metadata.features.dataset import profile_dataset
 from metadata.records import DatasetProfile
-from training_worker.tasks.datasets import DATASETS, build_dataset
+from training_worker.tasks.datasets import DATASETS, build_dataset, in_file_order
 
-SMALL_EXAMPLES = 40
-LARGE_EXAMPLES = range(80, 501)  # as many as `LARGE_BYTES` hold
-LARGE_BYTES = 10_000  # of text in one pass, about 4,000 tokens of a small vocabulary
-LONGEST_BYTES = 640  # of one example that count, about 256 tokens of a small vocabulary
-VALIDATION_EXAMPLES, TEST_EXAMPLES = 32, 128
+SIZES = (40, 200, 1_000)  # examples to train on, beside all that there are
+GENERATED_EXAMPLES = 5_000  # all of a generated dataset
+VALIDATION_EXAMPLES, TEST_EXAMPLES = 64, 200
 GENERATED = "generated"
 
 
@@ -25,6 +27,11 @@ class Source:
 
     group: str
     file: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name the generator, which others may share; a file is of a kind of its own."""
+        return self.group if self.file else DATASETS[generated_name(self)].kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +71,21 @@ def find_sources(data: Path | None, names: Sequence[str] = ()) -> list[Source]:
     return [known[name] for name in names] if names else sources
 
 
-@lru_cache(maxsize=4)  # a process works through a dataset's runs one after the other
 def load(source: Source) -> Splits:
-    """Return all examples of a dataset, the held-out parts cut to what a campaign scores."""
-    splits = _read(source)
+    """Return a dataset at its largest size."""
+    return examples_of(sizes(source)[-1])
+
+
+def sizes(source: Source) -> list[Sized]:
+    """Return the dataset at each size that it has examples for, all of them last."""
+    whole = GENERATED_EXAMPLES if source.file is None else len(_read(source.file).train)
+    counts = sorted({min(size, whole) for size in (*SIZES, whole)})
+    return [Sized(source=source, size=count) for count in counts]
+
+
+def examples_of(sized: Sized) -> Splits:
+    """Return the examples of one size, the held-out parts cut to what a campaign scores."""
+    splits = _at_size(sized)
     return Splits(
         train=splits.train,
         validation=splits.validation[:VALIDATION_EXAMPLES],
@@ -75,40 +93,28 @@ def load(source: Source) -> Splits:
     )
 
 
-def sizes(source: Source) -> list[Sized]:
-    """Return the dataset at its small and its large size; at one where it is short."""
-    train = load(source).train
-    mean = sum(min(_bytes(example), LONGEST_BYTES) for example in train) / len(train)
-    large = min(max(round(LARGE_BYTES / mean), LARGE_EXAMPLES.start), LARGE_EXAMPLES.stop - 1)
-    counts = sorted({min(SMALL_EXAMPLES, len(train)), min(large, len(train))})
-    return [Sized(source=source, size=count) for count in counts]
-
-
-def examples_of(sized: Sized) -> Splits:
-    """Return the examples of one size: the first of the training part, all held-out ones."""
-    splits = load(sized.source)
-    return Splits(train=splits.train[: sized.size], validation=splits.validation, test=splits.test)
-
-
+@cache  # small; asked for by every base model
 def profile(sized: Sized) -> DatasetProfile:
     """Return the profile of a whole file of which `size` examples are trained on."""
-    splits = _read(sized.source)
-    held_out = round(sized.size * (1 / TRAIN_SHARE - 1))
-    validation = splits.validation[: held_out // 2]
-    test = splits.test[: held_out - len(validation)]
-    return profile_dataset(
-        (*splits.train[: sized.size], *validation, *test),
-        name=sized.name,
-        group=sized.source.group,
-    )
+    examples = in_file_order(_at_size(sized))
+    return profile_dataset(examples, name=sized.name, group=sized.source.group)
 
 
-def _read(source: Source) -> Splits:
-    if source.file is None:
-        return build_dataset(source.group.removeprefix(f"{GENERATED}-"))
-    with source.file.open("rb") as lines:
+def generated_name(source: Source) -> str:
+    """Return what the generators call a dataset."""
+    return source.group.removeprefix(f"{GENERATED}-")
+
+
+@lru_cache(maxsize=4)  # a process works through a dataset's runs one after the other
+def _at_size(sized: Sized) -> Splits:
+    """Return the first examples of a file, or as many generated ones."""
+    if sized.source.file is None:
+        return build_dataset(generated_name(sized.source), train_examples=sized.size)
+    whole = _read(sized.source.file)
+    return Splits(train=whole.train[: sized.size], validation=whole.validation, test=whole.test)
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path) -> Splits:
+    with file.open("rb") as lines:
         return split_examples(tuple(read_examples(lines)))
-
-
-def _bytes(example: Example) -> int:
-    return len(example.prompt.encode()) + len(example.completion.encode())
