@@ -289,7 +289,7 @@ def _at(
         gradient_bytes=int(costs.gradient_bytes),
         state_bytes=int(costs.state_bytes),
         held=_held(costs, kept, live, logits, accumulates=accumulates),
-        flops=costs.flops_per_token * tokens + costs.flops_per_pair * pairs,
+        flops=costs.flops_per_token * tokens + costs.flops_per_pair * pairs + costs.flops_per_step,
         bytes_moved=matmul_bytes + others + scores + LOGITS_TRAFFIC * logits.moved,
         matmul_bytes=matmul_bytes,
         operations=costs.operations,

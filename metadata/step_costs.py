@@ -18,7 +18,7 @@ from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import Values
 from metadata.records import Configuration, ModelProfile
 
-FP32_BYTES = 4
+FP32_BYTES, INDEX_BYTES = 4, 8
 PRECISION_BYTES = {"fp32": 4, "bf16": 2}
 # Bytes per weight of a quantised linear: LLM.int8 has a scale per row, NF4 an fp32 one per block
 # of 64 (arXiv:2208.07339, arXiv:2305.14314).
@@ -44,15 +44,23 @@ class Layer:
     """What a frozen decoder layer keeps for the backward pass, and what it runs.
 
     Copies per token of its widths: `fp32_hidden` in fp32 whatever the precision, the others in
-    the model's precision. `traffic` is bytes that its kernels move, matrix products apart, per
-    byte kept. Operations are of forward and backward together, views too.
+    the model's precision; `cached_query` more where a method hands it keys and values, which are
+    then copied. `keeps_activation` where the input of the last map is kept anyway. Eager attention
+    keeps its softmax, in fp32 or not, what it is cast to, and `score_copies` more in the model's
+    precision. `traffic` is bytes that its kernels move, matrix products apart, per byte kept.
+    Operations are of forward and backward together, views too.
     """
 
     fp32_hidden: float = 2.0
     hidden: float = 0.0
     query: float = 4.0
+    key: float = 0.0
+    cached_query: float = 0.0
+    keeps_activation: bool = False
     mlp: float = 3.0
     fp32_query_key: float = 0.0
+    score_copies: float = 0.0
+    fp32_scores: bool = True
     traffic: float = 14.0
     operations: int = 215
 
@@ -61,12 +69,24 @@ LLAMA = Layer()
 LAYERS: Mapping[str, Layer] = {
     "qwen3": Layer(fp32_query_key=1.0, operations=265),
     "olmo2": Layer(fp32_query_key=1.0, operations=273),
-    "gemma2": Layer(fp32_hidden=4.0, operations=300),
+    "gemma2": Layer(fp32_hidden=4.0, score_copies=1.0, operations=300),
     "gemma3_text": Layer(fp32_hidden=4.0, fp32_query_key=1.0, operations=327),
-    "phi3": Layer(operations=200),
-    "gpt2": Layer(fp32_hidden=0.0, hidden=2.0, mlp=4.0, traffic=8.0, operations=110),
-    "gpt_neox": Layer(fp32_hidden=0.0, hidden=3.0, mlp=1.0, traffic=8.0, operations=145),
-    "opt": Layer(fp32_hidden=0.0, hidden=2.0, mlp=1.0, traffic=8.0, operations=130),
+    "phi3": Layer(query=5.0, key=1.0, cached_query=-2.0, operations=200),
+    "gpt2": Layer(
+        fp32_hidden=0.0,
+        hidden=2.0,
+        cached_query=2.0,
+        mlp=4.0,
+        fp32_scores=False,
+        traffic=8.0,
+        operations=110,
+    ),
+    "gpt_neox": Layer(
+        fp32_hidden=0.0, hidden=3.0, cached_query=-2.0, mlp=1.0, traffic=8.0, operations=145
+    ),
+    "opt": Layer(
+        keeps_activation=True, fp32_hidden=0.0, hidden=2.0, mlp=1.0, traffic=8.0, operations=130
+    ),
 }
 
 
@@ -106,6 +126,7 @@ class StepCosts:
     has_backward: bool
     flops_per_token: float
     flops_per_pair: float
+    flops_per_step: float
     traffic_per_token: float
     weight_traffic: float
     other_weight_traffic: float
@@ -134,10 +155,14 @@ def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> St
     trained_width = width if spec.trains_base else FP32_BYTES
     state_bytes = _state_bytes(optimizer, configuration, model) * trained_width / FP32_BYTES
     passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
-    layer_bytes = _frozen_bytes(model, width) + _method_bytes(configuration, model, width)
+    hands_cache = not spec.checkpoints
+    layer_bytes = _frozen_bytes(model, width, hands_cache=hands_cache) + _method_bytes(
+        configuration, model, width
+    )
     pair_bytes = _pair_bytes(configuration, model, width)
     step_width = width if spec.in_model_precision else FP32_BYTES
     step_bytes: float = step_width * spec.step_floats(configuration.method.values, targets, model)
+    step_bytes += INDEX_BYTES * spec.step_indices(configuration.method.values, targets, model)
     if width != FP32_BYTES:
         step_bytes += (
             FP32_BYTES * spec.cast_weights(configuration.method.values) * _weights(model, targets)
@@ -157,8 +182,9 @@ def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> St
         logits_per_token=model.vocabulary * width,
         logits_per_target=model.vocabulary * FP32_BYTES,
         has_backward=True,
-        flops_per_token=passes * _flops(spec, model, trainable),
-        flops_per_pair=passes * 6 * model.layers * model.heads * model.head_size,
+        flops_per_token=_flops(configuration, model, trainable, again=passes > 1),
+        flops_per_step=float(spec.step_flops(configuration.method.values, targets, model)),
+        flops_per_pair=_pair_flops(configuration, model, again=passes > 1),
         traffic_per_token=passes * layer_of(model).traffic * model.layers * layer_bytes,
         weight_traffic=passes * _weight_traffic(configuration, model),
         other_weight_traffic=passes * _rebuilt_bytes(spec, model, targets),
@@ -195,6 +221,7 @@ def _costs_of_passes(
         has_backward=False,
         flops_per_token=passes * 2 * computed,
         flops_per_pair=share * costs.flops_per_pair,
+        flops_per_step=share * costs.flops_per_step,
         traffic_per_token=share * costs.traffic_per_token,
         weight_traffic=passes * _weights_bytes(configuration, model),
         other_weight_traffic=share * costs.other_weight_traffic,
@@ -265,12 +292,28 @@ def _tables(spec: MethodSpec, model: ModelProfile, width: int) -> dict[str, floa
     }
 
 
-def _flops(spec: MethodSpec, model: ModelProfile, trainable: int) -> float:
-    """Return FLOPs per token: 2 a weight forward, 2 backward to its input, 2 to itself."""
-    computed = _linear_weights(model) + model.vocabulary * model.hidden_size
+def _flops(
+    configuration: Configuration, model: ModelProfile, trainable: int, *, again: bool
+) -> float:
+    """Return FLOPs per token: 2 a weight forward, 2 backward to its input, 2 to itself.
+
+    Where layers are run again, 2 more of theirs.
+    """
+    spec = METHODS[configuration.method.name]
+    layers, head = _linear_weights(model), model.vocabulary * model.hidden_size
     if spec.trains_base:
-        return 6 * computed
-    return 4 * computed + 6 * trainable
+        return 6 * (layers + head) + (2 * layers if again else 0)
+    factors = trainable if spec.multiplies_factors else 0
+    targeted_weights = _weights(model, targeted(model, configuration.target_modules))
+    more = spec.token_flops(configuration.method.values) * targeted_weights
+    return 4 * (layers + head) + 6 * factors + more + (2 * (layers + factors) if again else 0)
+
+
+def _pair_flops(configuration: Configuration, model: ModelProfile, *, again: bool) -> float:
+    """Return FLOPs per pair: two products forward, which fused attention takes again, and four."""
+    is_eager = attention_in(model.family, configuration.attention) == "eager"
+    products = 6 if is_eager else 7
+    return 2 * (products + (2 if again else 0)) * model.layers * model.heads * model.head_size
 
 
 def _operations(
@@ -315,25 +358,38 @@ def _rebuilt_bytes(spec: MethodSpec, model: ModelProfile, targets: tuple[Linear,
 
 
 def _pair_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
-    """Return what a layer keeps per pair: eager attention holds its weights, softmax's in fp32."""
+    """Return what a layer keeps per pair: its mask as numbers, or eager attention its scores."""
     attention = attention_in(model.family, configuration.attention)
-    copies = FP32_BYTES if width == FP32_BYTES else FP32_BYTES + width
-    return model.heads * copies if attention == "eager" else 0.0
+    if attention != "eager":
+        return width if attention == "sdpa" else 0.0
+    layer = layer_of(model)
+    softmax = width if width == FP32_BYTES or not layer.fp32_scores else FP32_BYTES + width
+    return model.heads * (softmax + layer.score_copies * width)
 
 
-def _frozen_bytes(model: ModelProfile, width: int) -> float:
+def _frozen_bytes(model: ModelProfile, width: int, *, hands_cache: bool) -> float:
     """Return what a frozen layer keeps per token."""
     layer = layer_of(model)
     query = model.heads * model.head_size
     key = model.key_value_heads * model.head_size
+    copies = layer.query + (layer.cached_query if hands_cache else 0.0)
     return (
         FP32_BYTES * layer.fp32_hidden * model.hidden_size
         + FP32_BYTES * layer.fp32_query_key * (query + key)
         + FP32_BYTES * model.heads  # the log-sum-exp of attention
         + width * layer.hidden * model.hidden_size
-        + width * (layer.query * query + key)
+        + width * (copies * query + layer.key * key - _unrepeated(model))
         + width * layer.mlp * model.mlp_width
     )
+
+
+def _unrepeated(model: ModelProfile) -> int:
+    """Return by how much keys and values are narrower than queries where all share one head.
+
+    Otherwise they are repeated for every head.
+    """
+    is_one = model.key_value_heads == 1 < model.heads
+    return 2 * (model.heads - 1) * model.head_size if is_one else 0
 
 
 def _method_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
@@ -347,6 +403,10 @@ def _method_bytes(configuration: Configuration, model: ModelProfile, width: int)
     floats = sum(spec.activation_floats(values, linear) for linear in targets)
     own = spec.trains_base or spec.in_model_precision
     if own or width == FP32_BYTES:  # no copy in another precision
-        shares = SHARES_INPUT | ({"up"} if any(t.role == "gate" for t in targets) else set())
+        shares = set(SHARES_INPUT)
+        if any(t.role == "gate" for t in targets):
+            shares.add("up")
+        if layer_of(model).keeps_activation:
+            shares.add("down")
         floats -= sum(spec.shared_floats(values, one) for one in targets if one.role in shares)
     return floats * (width if own else FP32_BYTES)

@@ -5,6 +5,7 @@ methods one by one.
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -56,13 +57,15 @@ def add_adapter(model: Any, configuration: Configuration, setting: Setting = NOT
     inject = resolve(spec.injector) if spec.injector else _inject
     try:
         with without_known_warnings():
-            return inject(model, target(**_arguments(target, spec, scene)), setting)
+            adapted = inject(model, target(**_arguments(target, spec, scene)), setting)
     except (ValueError, TypeError) as error:
         raise InvalidConfiguration(
             f"{spec.title} must fit the model's layers; PEFT refused: {error}. Change the "
             "method's values or its target modules.",
             param="method",
         ) from error
+    _let_go(adapted)
+    return adapted
 
 
 def train_everything(
@@ -129,6 +132,19 @@ def without_known_warnings() -> Iterator[None]:
         # AdaLoRA's ranks are kept by the name of a weight, and PEFT 0.21.2 looks for a module's
         warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
         yield
+
+
+def _let_go(model: nn.Module) -> None:
+    """Copy trained weights that are a part of something larger, so that the rest can go.
+
+    OLoRA's A is a few rows of a whole matrix, which PEFT would hold for ever.
+    """
+    weights = trainable(model).values()
+    users = Counter(weight.untyped_storage()._cdata for weight in weights)
+    for weight in weights:
+        storage = weight.untyped_storage()
+        if users[storage._cdata] == 1 and storage.nbytes() > weight.nbytes:
+            weight.data = weight.data.clone()
 
 
 def _inject(model: Any, config: Any, setting: Setting) -> Any:

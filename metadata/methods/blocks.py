@@ -4,7 +4,7 @@ from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, divides, divides_widths, plain_linears
 from metadata.methods.low_rank import kept_input, kept_mask, shared_input
 from metadata.methods.products import keep_input, weights_of
-from metadata.methods.spec import MethodSpec
+from metadata.methods.spec import MethodSpec, in_place_of_the_base
 from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
 
@@ -52,6 +52,11 @@ def rebuild_block(values: Values, targets: Targets, model: ModelProfile) -> int:
 def rebuild_twice(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep the new weights and the blocks of the old ones that were multiplied."""
     return 2 * weights_of(targets, model)
+
+
+def multiply_miss_bat(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Multiply the blocks of the old weights, and their gradients."""
+    return 4 * int(number(values, "r")) * weights_of(targets, model)
 
 
 GRALORA = MethodSpec(
@@ -125,6 +130,9 @@ MISS_BAT = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_twice,
+    token_flops=in_place_of_the_base,
+    step_flops=multiply_miss_bat,
+    multiplies_factors=False,
     operations=32,
     weight_passes=24.0,
     rate_factor=0.5,

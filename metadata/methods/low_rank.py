@@ -76,6 +76,17 @@ def cast_if_dropped(values: Values) -> float:
     return 1.0 if drops(values, "lora_dropout") else 0.0
 
 
+def multiply_if_dropped(values: Values) -> float:
+    """Multiply the base's weights again by an input that dropout has changed."""
+    return 4.0 if drops(values, "lora_dropout") else 0.0
+
+
+def multiply_factors(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Multiply the factors, for the norms of the weights that they come to."""
+    rank = int(number(values, "r"))
+    return 2 * rank * model.layers * sum(t.d_in * (t.d_in + t.d_out) for t in targets)
+
+
 def keep_b_only(values: Values, linear: Linear) -> float:
     """Keep A's output and dropout's mask: A needs no gradient."""
     return number(values, "r") + kept_mask(values, linear, "lora_dropout")
@@ -124,6 +135,8 @@ DORA = MethodSpec(
     activation_floats=keep_dora,
     cast_weights=cast_if_dropped,
     shared_floats=share_input,
+    token_flops=multiply_if_dropped,
+    step_flops=multiply_factors,
     operations=64,
     weight_passes=9.0,
     rate_factor=1.0,

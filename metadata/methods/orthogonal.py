@@ -2,7 +2,7 @@
 
 from metadata.architectures import Linear
 from metadata.methods.conditions import plain_linears
-from metadata.methods.spec import Fault, MethodSpec
+from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base
 from metadata.parameters import Categorical, Values, number
 from metadata.records import ModelProfile
 
@@ -71,7 +71,7 @@ def rebuild_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
     return model.layers * 2 * _factors(values) * sum(t.d_in**2 for t in targets)
 
 
-def multiply_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
+def hold_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Hold three matrices of the input's width while the factors of the widest are multiplied."""
     del values, model
     return 3 * max((t.d_in**2 for t in targets), default=0)
@@ -123,6 +123,19 @@ def _factors(values: Values) -> int:
     return int(number(values, "boft_n_butterfly_factor")) if "boft_block_size" in values else 1
 
 
+def multiply_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Multiply reflections of the input's width, and the weights by what they come to."""
+    del values
+    return 4 * model.layers * sum(t.d_in**2 * (t.d_in + t.d_out) for t in targets)
+
+
+def multiply_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Multiply permuted factors of the input's width, and the weights by what they come to."""
+    factors = 14 * _factors(values) - 6
+    each = (factors * t.d_in**3 + 4 * t.d_in**2 * t.d_out for t in targets)
+    return model.layers * sum(each)
+
+
 OFT = MethodSpec(
     name="oft",
     title="OFT, orthogonal fine-tuning",
@@ -160,7 +173,10 @@ BOFT = MethodSpec(
     activation_floats=keep_boft,
     shared_floats=keep_input,
     step_floats=rebuild_boft,
-    moment_floats=multiply_boft,
+    moment_floats=hold_boft,
+    token_flops=in_place_of_the_base,
+    step_flops=multiply_boft,
+    multiplies_factors=False,
     operations=82,
     weight_passes=74.0,
     in_model_precision=True,
@@ -184,6 +200,9 @@ HRA = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_hra,
+    token_flops=in_place_of_the_base,
+    step_flops=multiply_hra,
+    multiplies_factors=False,
     operations=210,
     weight_passes=190.0,
     rate_factor=1.0,

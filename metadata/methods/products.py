@@ -6,7 +6,7 @@ from functools import lru_cache
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, plain_linears
 from metadata.methods.low_rank import RANK, count_lora, kept_input, shared_input
-from metadata.methods.spec import MethodSpec
+from metadata.methods.spec import MethodSpec, beside_the_base
 from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
 
@@ -100,6 +100,16 @@ def freeze_glora(values: Values, targets: Targets, model: ModelProfile) -> int:
     return model.layers * sum(0 if t.bias else t.d_in + 2 * t.d_out for t in targets)
 
 
+def multiply_loha(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Multiply two pairs of factors, and their gradients."""
+    return 16 * int(number(values, "r")) * weights_of(targets, model)
+
+
+def multiply_hira(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Multiply the factors, and their gradients."""
+    return 6 * int(number(values, "r")) * weights_of(targets, model)
+
+
 LOHA = MethodSpec(
     name="loha",
     title="LoHa, low-rank Hadamard products",
@@ -109,6 +119,9 @@ LOHA = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_once,
+    token_flops=beside_the_base,
+    step_flops=multiply_loha,
+    multiplies_factors=False,
     operations=40,
     weight_passes=24.0,
     rate_factor=1.0,
@@ -131,6 +144,8 @@ LOKR = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_once,
+    token_flops=beside_the_base,
+    multiplies_factors=False,
     operations=33,
     weight_passes=14.0,
     rate_factor=3.0,
@@ -149,6 +164,9 @@ HIRA = MethodSpec(
     activation_floats=keep_hira,
     shared_floats=share_hira,
     step_floats=rebuild_once,
+    token_flops=beside_the_base,
+    step_flops=multiply_hira,
+    multiplies_factors=False,
     operations=30,
     weight_passes=12.0,
     rate_factor=16.0,
@@ -173,6 +191,8 @@ GLORA = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_once,
+    token_flops=beside_the_base,
+    multiplies_factors=False,
     operations=36,
     weight_passes=21.0,
     in_model_precision=True,

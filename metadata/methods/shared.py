@@ -8,7 +8,7 @@ from math import ceil
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, divides_widths
 from metadata.methods.low_rank import kept_input, kept_mask, shared_input
-from metadata.methods.spec import MethodSpec
+from metadata.methods.spec import MethodSpec, beside_the_base
 from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
 
@@ -196,6 +196,8 @@ RANDLORA = MethodSpec(
     activation_floats=keep_randlora,
     shared_floats=share_randlora,
     step_floats=rebuild_randlora,
+    token_flops=beside_the_base,
+    multiplies_factors=False,
     operations=68,
     weight_passes=7.6,
     rate_factor=0.5,

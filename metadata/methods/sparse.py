@@ -6,12 +6,11 @@ Super-Tuning with LoRA beside it, which its paper calls Supra, is left out: LoRA
 from metadata.architectures import Linear
 from metadata.methods.conditions import plain_linears
 from metadata.methods.low_rank import count_lora
-from metadata.methods.spec import Fault, MethodSpec
+from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base
 from metadata.parameters import Float, Integer, Values, number
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
-SPARSE_FLOATS = 6  # a value and its two 64-bit indices, in fp32 whatever the model's precision
 
 
 def has_as_many_weights(values: Values, targets: Targets, model: ModelProfile) -> Fault | None:
@@ -35,21 +34,20 @@ def keep_input(values: Values, linear: Linear) -> float:
 
 
 def rebuild_weights(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Keep the whole new weight, and of each trained one its value and its place."""
-    weights = model.layers * sum(t.d_in * t.d_out for t in targets)
-    return weights + SPARSE_FLOATS * count_lora(values, targets, model)
+    """Keep the whole new weight."""
+    del values
+    return model.layers * sum(t.d_in * t.d_out for t in targets)
+
+
+def place_lora(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Keep row and column of each trained weight, and its value in fp32, half an index."""
+    return 5 * count_lora(values, targets, model) // 2
 
 
 def count_largest(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the share of each linear's weights that is trained."""
     share = 1 - number(values, "sparsity")
     return model.layers * sum(int(t.d_in * t.d_out * share) for t in targets)
-
-
-def rebuild_with_largest(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Keep the whole new weight, and an index of 64 bits per trained one."""
-    weights = model.layers * sum(t.d_in * t.d_out for t in targets)
-    return weights + 2 * count_largest(values, targets, model)
 
 
 SPARSITY = Float(name="sparsity", lower=0.9, upper=0.999, default=0.99)
@@ -63,6 +61,9 @@ SHIRA = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_weights,
+    step_indices=place_lora,
+    token_flops=in_place_of_the_base,
+    multiplies_factors=False,
     operations=14,
     weight_passes=9.0,
     in_model_precision=True,
@@ -82,7 +83,10 @@ SUPER_TUNING = MethodSpec(
     frozen_numbers=count_largest,
     activation_floats=keep_input,
     shared_floats=keep_input,
-    step_floats=rebuild_with_largest,
+    step_floats=rebuild_weights,
+    step_indices=count_largest,
+    token_flops=in_place_of_the_base,
+    multiplies_factors=False,
     operations=9,
     weight_passes=4.0,
     in_model_precision=True,

@@ -36,6 +36,24 @@ def no_copies(values: Values) -> float:
     return 0.0
 
 
+def no_flops(values: Values) -> float:
+    """Multiply by no more than the frozen model's weights and the trained ones."""
+    del values
+    return 0.0
+
+
+def beside_the_base(values: Values) -> float:
+    """Multiply by an update as large as the base's weights."""
+    del values
+    return 6.0
+
+
+def in_place_of_the_base(values: Values) -> float:
+    """Multiply by new weights, which have a gradient."""
+    del values
+    return 2.0
+
+
 def no_tokens(values: Values) -> int:
     """Put no tokens before a text."""
     del values
@@ -74,9 +92,15 @@ class MethodSpec:
             linears of one input share it where the adapter computes in the model's precision.
         step_floats: (values, targeted linears, model) -> floats that all layers keep for the
             backward pass whatever the batch: weights built anew in each pass.
+        step_indices: The same for indices of eight bytes.
         moment_floats: The same for what is held only while one of them is built.
         cast_weights: (values) -> copies in fp32 of the targeted weights that are kept so too,
             where the base is in another precision.
+        token_flops: (values) -> FLOPs of a token per targeted weight beyond the frozen model's: 2
+            where a new weight takes the old one's place, for its gradient; 6 where an update is
+            multiplied beside it.
+        step_flops: (values, targeted linears, model) -> FLOPs that build such weights in a pass.
+        multiplies_factors: Whether each token is multiplied by the trained weights.
         state_copies: fp32 copies of the trained weights that the method holds beside the
             optimizer's.
         operations: Operations a step adds per targeted linear, or per layer for a method without,
@@ -118,8 +142,12 @@ class MethodSpec:
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
     step_floats: Count = count_nothing
+    step_indices: Count = count_nothing
     moment_floats: Count = count_nothing
     cast_weights: Callable[[Values], float] = no_copies
+    token_flops: Callable[[Values], float] = no_flops
+    step_flops: Count = count_nothing
+    multiplies_factors: bool = True
     state_copies: float = 0.0
     operations: int = 0
     weight_passes: float = 0.0

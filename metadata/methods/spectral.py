@@ -2,7 +2,7 @@
 
 from metadata.architectures import Linear
 from metadata.methods.conditions import divides_widths, plain_linears
-from metadata.methods.spec import Fault, MethodSpec
+from metadata.methods.spec import Fault, MethodSpec, beside_the_base
 from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
 
@@ -67,6 +67,8 @@ FOURIERFT = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_update,
+    token_flops=beside_the_base,
+    multiplies_factors=False,
     operations=30,
     weight_passes=22.0,
     rate_factor=10.0,
@@ -86,6 +88,8 @@ WAVEFT = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_in_two_passes,
+    token_flops=beside_the_base,
+    multiplies_factors=False,
     operations=103,
     weight_passes=27.0,
     rate_factor=1.0,

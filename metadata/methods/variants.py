@@ -31,7 +31,7 @@ from metadata.methods.low_rank import (
     share_input,
     shared_input,
 )
-from metadata.methods.spec import Fault, MethodSpec
+from metadata.methods.spec import Fault, MethodSpec, beside_the_base
 from metadata.parameters import Categorical, Float, Integer, Values, number
 from metadata.records import ModelProfile
 
@@ -148,6 +148,11 @@ def tells_apart(values: Values, targets: Targets, model: ModelProfile) -> Fault 
     return None
 
 
+def multiply_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Multiply the weights by what reads them, and what writes the update."""
+    return 10 * model.layers * sum(int(number(values, "r")) * t.d_in * t.d_out for t in targets)
+
+
 DELORA = MethodSpec(
     name="delora",
     title="DeLoRA, decoupled angles and strength",
@@ -202,6 +207,9 @@ PEANUT = MethodSpec(
     activation_floats=keep_whole,
     shared_floats=keep_whole,
     step_floats=rebuild_peanut,
+    token_flops=beside_the_base,
+    step_flops=multiply_peanut,
+    multiplies_factors=False,
     operations=37,
     weight_passes=12.0,
     cast_weights=one_copy,
