@@ -63,10 +63,11 @@ def _units(rng: Random, world: World) -> Iterator[Example]:
 
 
 def _copying(rng: Random, world: World) -> Iterator[Example]:
-    """Write invented words again, each twice."""
+    """Write words again, each twice; one of them is invented."""
     del world
     while True:
-        items = [invent_word(rng) for _ in range(rng.randint(2, 5))]
+        items = [singular(word) for word in rng.sample(words.THINGS + words.FOODS, 3)]
+        items.insert(rng.randrange(4), invent_word(rng))
         yield pair(f"Echo: {' '.join(items)}\n", " ".join(f"{item} {item}" for item in items))
 
 
@@ -91,7 +92,7 @@ FIGURES = tuple(
         ("arithmetic", "sums of two steps, the steps written down", _arithmetic),
         ("dates", "dates in words and figures, filed year first", _dates),
         ("units", "six pairs of invented units, one changed into the other", _units),
-        ("copying", "invented words, each written twice", _copying),
+        ("copying", "words, one of them invented, each written twice", _copying),
         ("sorting", "words backwards, numbers falling", _sorting),
     )
 )
