@@ -1,8 +1,13 @@
-"""The kinds of value a table entry can leave open, shared by methods, optimizers, schedules."""
+"""The kinds of value a table entry can leave open, shared by methods, optimizers, schedules.
+
+Values are one configuration's, or columns of many (`metadata.elementwise`).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
+from metadata.elementwise import is_column, truncated
 from metadata.records import Scalar
 
 Values = Mapping[str, Scalar]
@@ -49,8 +54,13 @@ Parameter = Integer | Float | Categorical
 def number(values: Values, name: str) -> float:
     """Return a numeric value by its name."""
     value = values[name]
-    assert isinstance(value, int | float), f"{name} is not a number: {value!r}"
-    return value
+    assert isinstance(value, int | float) or is_column(value), f"{name} is not a number: {value!r}"
+    return cast("float", value)
+
+
+def whole(values: Values, name: str) -> int:
+    """Return a numeric value by its name as a whole number."""
+    return truncated(number(values, name))
 
 
 def defaults(parameters: tuple[Parameter, ...]) -> dict[str, Scalar]:

@@ -4,7 +4,7 @@ from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, below
 from metadata.methods.low_rank import ALPHA, DROPOUT, kept_input, share_input
 from metadata.methods.spec import MethodSpec
-from metadata.parameters import Float, Integer, Values, number
+from metadata.parameters import Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 PARAMETERS = (
@@ -18,8 +18,8 @@ PARAMETERS = (
 
 def count_adalora(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count A, B and the diagonal E, at the rank before any is taken away."""
-    rank = int(number(values, "init_r"))
-    return model.layers * sum(rank * (t.d_in + t.d_out + 1) for t in targets)
+    rank = whole(values, "init_r")
+    return rank * model.layers * sum(t.d_in + t.d_out + 1 for t in targets)
 
 
 def count_ranks(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:

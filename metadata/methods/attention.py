@@ -2,7 +2,7 @@
 
 from metadata.architectures import Linear
 from metadata.methods.spec import Fault, MethodSpec
-from metadata.parameters import Integer, Values, number
+from metadata.parameters import Integer, Values, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -28,7 +28,7 @@ def is_known_attention(values: Values, targets: Targets, model: ModelProfile) ->
 def count_adaption_prompt(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count in each layer the prompt's embeddings and a gate."""
     del targets
-    return model.layers * (int(number(values, "adapter_len")) * model.hidden_size + 1)
+    return model.layers * (whole(values, "adapter_len") * model.hidden_size + 1)
 
 
 def keep_queries(values: Values, linear: Linear) -> float:

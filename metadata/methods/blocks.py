@@ -1,11 +1,12 @@
 """Updates made of blocks: of their own, or one that is repeated."""
 
 from metadata.architectures import Linear
+from metadata.elementwise import where
 from metadata.methods.conditions import at_most_the_width, divides, divides_widths, plain_linears
 from metadata.methods.low_rank import kept_input, kept_mask, shared_input
 from metadata.methods.products import keep_input, weights_of
 from metadata.methods.spec import MethodSpec, in_place_of_the_base
-from metadata.parameters import Categorical, Float, Integer, Values, number
+from metadata.parameters import Categorical, Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -13,15 +14,16 @@ Targets = tuple[Linear, ...]
 
 def count_gralora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count A and B of all blocks, and of the plain LoRA beside them."""
-    ranks = int(number(values, "r") + number(values, "hybrid_r"))
-    return model.layers * sum(ranks * (t.d_in + t.d_out) for t in targets)
+    ranks = whole(values, "r") + whole(values, "hybrid_r")
+    return ranks * model.layers * sum(t.d_in + t.d_out for t in targets)
 
 
 def keep_gralora(values: Values, linear: Linear) -> float:
     """Keep the input in fp32 and what each block's A makes of it; the plain LoRA's own beside."""
     hybrid = number(values, "hybrid_r")
     ranks = number(values, "gralora_k") * number(values, "r") + hybrid
-    return kept_input(values, linear, "gralora_dropout") * (2 if hybrid else 1) + ranks
+    inputs = where(hybrid > 0, 2, 1)
+    return kept_input(values, linear, "gralora_dropout") * inputs + ranks
 
 
 def share_gralora(values: Values, linear: Linear) -> float:
@@ -31,12 +33,12 @@ def share_gralora(values: Values, linear: Linear) -> float:
 
 def count_miss(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count a block of one row per rank."""
-    return model.layers * sum(int(number(values, "r")) * t.d_out for t in targets)
+    return whole(values, "r") * model.layers * sum(t.d_out for t in targets)
 
 
 def count_mini(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count a block that is repeated over the outputs too."""
-    return model.layers * int(number(values, "r") * number(values, "mini_r")) * len(targets)
+    return model.layers * whole(values, "r") * whole(values, "mini_r") * len(targets)
 
 
 def keep_sums(values: Values, linear: Linear) -> float:
@@ -56,7 +58,7 @@ def rebuild_twice(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def multiply_miss_bat(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Multiply the blocks of the old weights, and their gradients."""
-    return 4 * int(number(values, "r")) * weights_of(targets, model)
+    return 4 * whole(values, "r") * weights_of(targets, model)
 
 
 GRALORA = MethodSpec(

@@ -7,7 +7,7 @@ from metadata.methods.conditions import at_most_the_width
 from metadata.methods.low_rank import ALPHA, DROPOUT, RANK, count_lora, keep_lora, share_input
 from metadata.methods.selective import NEW_BIASES
 from metadata.methods.spec import MethodSpec
-from metadata.parameters import Categorical, Integer, Values, number
+from metadata.parameters import Categorical, Integer, Values, whole
 from metadata.records import ModelProfile
 
 LINKS = Integer(name="links", lower=1, upper=4, default=3)
@@ -16,19 +16,19 @@ START = Categorical(name="chain_init", choices=("kaiming", "orthogonal", "identi
 
 def count_linchain(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count LoRA's factors and a square for each link."""
-    links = number(values, "links") * number(values, "r") ** 2
-    return count_lora(values, targets, model) + model.layers * len(targets) * int(links)
+    links = whole(values, "links") * whole(values, "r") ** 2
+    return count_lora(values, targets, model) + model.layers * len(targets) * links
 
 
 def keep_chain(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Keep what each link makes of A."""
-    held = number(values, "links") * number(values, "r")
-    return model.layers * sum(int(held) * linear.d_in for linear in targets)
+    held = whole(values, "links") * whole(values, "r")
+    return held * model.layers * sum(linear.d_in for linear in targets)
 
 
 def count_biased(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count the same, and a bias for each link."""
-    biases = int(number(values, "links") * number(values, "r"))
+    biases = whole(values, "links") * whole(values, "r")
     return count_linchain(values, targets, model) + model.layers * len(targets) * biases
 
 

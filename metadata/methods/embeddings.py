@@ -2,7 +2,7 @@
 
 from metadata.architectures import Linear
 from metadata.methods.spec import Fault, MethodSpec
-from metadata.parameters import Integer, Values, number
+from metadata.parameters import Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -23,7 +23,7 @@ def are_in_the_vocabulary(values: Values, targets: Targets, model: ModelProfile)
 def count_tokens(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count one row per token, once also where the head shares the table."""
     del targets
-    return int(number(values, "tokens")) * model.hidden_size
+    return whole(values, "tokens") * model.hidden_size
 
 
 def keep_nothing(values: Values, linear: Linear) -> float:

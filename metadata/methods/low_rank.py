@@ -1,9 +1,10 @@
 """Low-rank updates: W + scale * B A, with A of shape (r, d_in) and B of shape (d_out, r)."""
 
 from metadata.architectures import Linear
+from metadata.elementwise import where
 from metadata.methods.conditions import at_most_the_width
 from metadata.methods.spec import MethodSpec
-from metadata.parameters import Float, Integer, Values, number
+from metadata.parameters import Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 RANK = Integer(name="r", lower=1, upper=256, default=16, log=True)
@@ -13,13 +14,13 @@ DROPOUT = Float(name="lora_dropout", lower=0.0, upper=0.3, default=0.0)
 
 def count_lora(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count A and B of every targeted linear."""
-    rank = int(number(values, "r"))
-    return model.layers * sum(rank * (linear.d_in + linear.d_out) for linear in targets)
+    rank = whole(values, "r")
+    return rank * model.layers * sum(linear.d_in + linear.d_out for linear in targets)
 
 
 def count_a(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count A of every targeted linear."""
-    return model.layers * sum(int(number(values, "r")) * linear.d_in for linear in targets)
+    return whole(values, "r") * model.layers * sum(linear.d_in for linear in targets)
 
 
 def count_b(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
@@ -39,7 +40,7 @@ def drops(values: Values, dropout: str) -> bool:
 
 def kept_mask(values: Values, linear: Linear, dropout: str) -> float:
     """Return dropout's mask where there is any: a byte for each input, a quarter of a float."""
-    return linear.d_in / 4 if drops(values, dropout) else 0.0
+    return where(drops(values, dropout), linear.d_in / 4, 0.0)
 
 
 def kept_input(values: Values, linear: Linear, dropout: str = "") -> float:
@@ -49,7 +50,7 @@ def kept_input(values: Values, linear: Linear, dropout: str = "") -> float:
 
 def shared_input(values: Values, linear: Linear, dropout: str = "") -> float:
     """Return the input as it is, unless dropout makes a copy of it."""
-    return 0.0 if dropout and drops(values, dropout) else linear.d_in
+    return where(drops(values, dropout), 0.0, linear.d_in) if dropout else linear.d_in
 
 
 def keep_lora(values: Values, linear: Linear) -> float:
@@ -67,23 +68,23 @@ def keep_dora(values: Values, linear: Linear) -> float:
 
     The base's is in the model's precision, unless dropout has it computed again in fp32.
     """
-    outputs = 2.0 if drops(values, "lora_dropout") else 1.5
+    outputs = where(drops(values, "lora_dropout"), 2.0, 1.5)
     return keep_lora(values, linear) + outputs * linear.d_out
 
 
 def cast_if_dropped(values: Values) -> float:
     """Keep the base's weights in fp32 where they multiply an input that dropout has changed."""
-    return 1.0 if drops(values, "lora_dropout") else 0.0
+    return where(drops(values, "lora_dropout"), 1.0, 0.0)
 
 
 def multiply_if_dropped(values: Values) -> float:
     """Multiply the base's weights again by an input that dropout has changed."""
-    return 4.0 if drops(values, "lora_dropout") else 0.0
+    return where(drops(values, "lora_dropout"), 4.0, 0.0)
 
 
 def multiply_factors(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Multiply the factors, for the norms of the weights that they come to."""
-    rank = int(number(values, "r"))
+    rank = whole(values, "r")
     return 2 * rank * model.layers * sum(t.d_in * (t.d_in + t.d_out) for t in targets)
 
 

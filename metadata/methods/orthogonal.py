@@ -1,9 +1,10 @@
 """Rotations of a linear's input or output, so that the angles between its rows stay."""
 
 from metadata.architectures import Linear
+from metadata.elementwise import pick, where
 from metadata.methods.conditions import plain_linears
 from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base
-from metadata.parameters import Categorical, Values, number
+from metadata.parameters import Categorical, Values, number, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -29,30 +30,31 @@ def inputs_are_whole_blocks(values: Values, targets: Targets, model: ModelProfil
 
 def count_oft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the upper triangle of each block's skew matrix; one block where it is shared."""
-    block = int(number(values, "oft_block_size"))
+    block = whole(values, "oft_block_size")
     triangle = block * (block - 1) // 2
-    blocks = (1 if values["block_share"] else t.d_in // block for t in targets)
-    return model.layers * triangle * sum(blocks)
+    blocks = sum(t.d_in // block for t in targets)
+    return model.layers * triangle * where(values["block_share"], len(targets), blocks)
 
 
 def index_oft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the rows and columns of a triangle, indices of eight bytes."""
-    block = int(number(values, "oft_block_size"))
+    block = whole(values, "oft_block_size")
     return 2 * model.layers * block * (block - 1) * len(targets)
 
 
 def rebuild_oft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep the skew matrices, their powers and the rotations, all of the blocks."""
-    block = int(number(values, "oft_block_size"))
-    widths = (block if values["block_share"] else t.d_in for t in targets)
-    repeated = sum(t.d_in for t in targets) if values["block_share"] else 0
-    return model.layers * block * (OFT_COPIES * sum(widths) + repeated)
+    block = whole(values, "oft_block_size")
+    widths = sum(t.d_in for t in targets)
+    shared = OFT_COPIES * len(targets) * block + widths
+    return model.layers * block * where(values["block_share"], shared, OFT_COPIES * widths)
 
 
 def count_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count whole blocks of each factor, and one scale per output."""
-    entries = _factors(values) * int(number(values, "boft_block_size"))
-    return model.layers * sum(entries * t.d_in + t.d_out for t in targets)
+    entries = _factors(values) * whole(values, "boft_block_size")
+    d_in, d_out = sum(t.d_in for t in targets), sum(t.d_out for t in targets)
+    return model.layers * (entries * d_in + d_out)
 
 
 def permute_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -79,13 +81,14 @@ def hold_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def count_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count one vector of the input's width per reflection."""
-    return model.layers * int(number(values, "r")) * sum(t.d_in for t in targets)
+    return model.layers * whole(values, "r") * sum(t.d_in for t in targets)
 
 
 def rebuild_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep the new weight, and after each reflection a matrix of the input's width."""
-    matrices = 1 if values["apply_GS"] else int(number(values, "r")) + 1
-    return model.layers * sum(matrices * t.d_in**2 + t.d_in * t.d_out for t in targets)
+    matrices = where(values["apply_GS"], 1, whole(values, "r") + 1)
+    squares, weights = sum(t.d_in**2 for t in targets), sum(t.d_in * t.d_out for t in targets)
+    return model.layers * (matrices * squares + weights)
 
 
 def reflections_are_fewer(values: Values, targets: Targets, model: ModelProfile) -> Fault | None:
@@ -109,8 +112,8 @@ def keep_input(values: Values, linear: Linear) -> float:
 
 def count_road(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count angles and scales: of each pair of outputs, of each output, or two of each."""
-    parts = PARTS[str(values["variant"])]
-    return model.layers * sum(parts * t.d_out for t in targets)
+    parts = pick(values["variant"], PARTS)
+    return parts * model.layers * sum(t.d_out for t in targets)
 
 
 def keep_road(values: Values, linear: Linear) -> float:
@@ -120,7 +123,7 @@ def keep_road(values: Values, linear: Linear) -> float:
 
 
 def _factors(values: Values) -> int:
-    return int(number(values, "boft_n_butterfly_factor")) if "boft_block_size" in values else 1
+    return whole(values, "boft_n_butterfly_factor") if "boft_block_size" in values else 1
 
 
 def multiply_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -132,8 +135,8 @@ def multiply_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
 def multiply_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Multiply permuted factors of the input's width, and the weights by what they come to."""
     factors = 14 * _factors(values) - 6
-    each = (factors * t.d_in**3 + 4 * t.d_in**2 * t.d_out for t in targets)
-    return model.layers * sum(each)
+    rotated = sum(4 * t.d_in**2 * t.d_out for t in targets)
+    return model.layers * (factors * sum(t.d_in**3 for t in targets) + rotated)
 
 
 OFT = MethodSpec(

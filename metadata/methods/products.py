@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from metadata.architectures import Linear
+from metadata.elementwise import for_each, greatest, where
 from metadata.methods.conditions import at_most_the_width, plain_linears
 from metadata.methods.low_rank import RANK, count_lora, kept_input, shared_input
 from metadata.methods.spec import MethodSpec, beside_the_base
-from metadata.parameters import Categorical, Float, Integer, Values, number
+from metadata.parameters import Categorical, Float, Integer, Values, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -65,18 +66,25 @@ def count_lokr(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 
 def _lokr_weights(values: Values, linear: Linear) -> int:
-    rank, factor = int(number(values, "r")), int(number(values, "decompose_factor"))
-    out_small, out_large = two_factors(linear.d_out, factor)
-    in_small, in_large = two_factors(linear.d_in, factor)
-    splits_first = bool(values["decompose_both"]) and rank < max(out_small, in_small) / 2
-    first = rank * (out_small + in_small) if splits_first else out_small * in_small
-    splits_second = rank < max(out_large, in_large) / 2
-    return first + (rank * (out_large + in_large) if splits_second else out_large * in_large)
+    rank, factor = whole(values, "r"), whole(values, "decompose_factor")
+    out_small, out_large = _factors_of(linear.d_out, factor)
+    in_small, in_large = _factors_of(linear.d_in, factor)
+    first, second = out_small * in_small, out_large * in_large
+    splits_first = rank < greatest(out_small, in_small) / 2
+    split = where(splits_first, rank * (out_small + in_small), first)
+    splits_second = rank < greatest(out_large, in_large) / 2
+    return where(values["decompose_both"], split, first) + where(
+        splits_second, rank * (out_large + in_large), second
+    )
+
+
+def _factors_of(width: int, factor: int) -> tuple[int, int]:
+    return for_each(lambda one: two_factors(width, int(one)), factor)
 
 
 def count_glora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count what scales and shifts the weights, and where there is a bias what moves it."""
-    rank = int(number(values, "r"))
+    rank = whole(values, "r")
     ways: Mapping[str, Callable[[Linear], int]] = {
         "lora": lambda t: rank * (t.d_in + t.d_out),
         "vector": lambda t: t.d_out,
@@ -102,12 +110,12 @@ def freeze_glora(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def multiply_loha(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Multiply two pairs of factors, and their gradients."""
-    return 16 * int(number(values, "r")) * weights_of(targets, model)
+    return 16 * whole(values, "r") * weights_of(targets, model)
 
 
 def multiply_hira(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Multiply the factors, and their gradients."""
-    return 6 * int(number(values, "r")) * weights_of(targets, model)
+    return 6 * whole(values, "r") * weights_of(targets, model)
 
 
 LOHA = MethodSpec(

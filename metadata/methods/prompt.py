@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from metadata.architectures import Linear
+from metadata.elementwise import pick
 from metadata.methods.spec import Fault, MethodSpec
-from metadata.parameters import Categorical, Float, Integer, Values, number
+from metadata.parameters import Categorical, Float, Integer, Values, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -16,7 +17,7 @@ SHARE = 2  # at most one part in so many of the context is the method's
 
 def prompt_length(values: Values) -> int:
     """Return how many tokens stand before a text."""
-    return int(number(values, "num_virtual_tokens"))
+    return whole(values, "num_virtual_tokens")
 
 
 def leaves_half_the_context(values: Values, targets: Targets, model: ModelProfile) -> Fault | None:
@@ -40,13 +41,14 @@ def count_prompt(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 def count_encoder(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the embeddings, and the network that they go through: an MLP, or an LSTM and one."""
-    width, hidden = int(number(values, "encoder_hidden_size")), model.hidden_size
+    width, hidden = whole(values, "encoder_hidden_size"), model.hidden_size
     embeddings = count_prompt(values, targets, model)
-    if values["encoder_reparameterization_type"] == "MLP":
-        return embeddings + _affine(hidden, width) + _affine(width, width) + _affine(width, hidden)
+    mlp = _affine(hidden, width) + _affine(width, width) + _affine(width, hidden)
     both = 2 * width  # directions
     lstm = sum(2 * GATES * width * (inputs + width + BIASES) for inputs in (hidden, both))
-    return embeddings + lstm + _affine(both, both) + _affine(both, hidden)
+    lstm += _affine(both, both) + _affine(both, hidden)
+    kind = values["encoder_reparameterization_type"]
+    return embeddings + pick(kind, {"MLP": mlp, "LSTM": lstm})
 
 
 def count_prefix(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -69,7 +71,7 @@ def freeze_sinks(values: Values, targets: Targets, model: ModelProfile) -> int:
 def count_projected_prefix(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count embeddings of the keys' width, and the MLP that makes keys and values of them."""
     del targets
-    width, key = int(number(values, "encoder_hidden_size")), _key_width(model)
+    width, key = whole(values, "encoder_hidden_size"), _key_width(model)
     made = 2 * model.layers * key
     return prompt_length(values) * key + _affine(key, width) + _affine(width, made)
 

@@ -1,6 +1,7 @@
 """Learnt vectors that multiply activations."""
 
 from metadata.architectures import Linear
+from metadata.elementwise import where
 from metadata.methods.selective import NEW_BIASES
 from metadata.methods.spec import MethodSpec
 from metadata.parameters import Categorical, Integer, Values
@@ -30,8 +31,8 @@ def share_ia3(values: Values, linear: Linear) -> float:
 
 def count_propulsion(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count one scale per output, and where biases are trained those that there are."""
-    biases = bool(values["train_biases"])
-    return model.layers * sum(t.d_out * (1 + (biases and t.bias)) for t in targets)
+    biases = where(values["train_biases"], sum(t.d_out for t in targets if t.bias), 0)
+    return model.layers * (sum(t.d_out for t in targets) + biases)
 
 
 def count_ssf(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:

@@ -3,13 +3,12 @@
 Random ones are saved with the adapter, since another version of PyTorch may draw others.
 """
 
-from math import ceil
-
 from metadata.architectures import Linear
+from metadata.elementwise import greatest, least, rounded, rounded_up
 from metadata.methods.conditions import at_most_the_width, divides_widths
 from metadata.methods.low_rank import kept_input, kept_mask, shared_input
 from metadata.methods.spec import MethodSpec, beside_the_base
-from metadata.parameters import Categorical, Float, Integer, Values, number
+from metadata.parameters import Categorical, Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -17,12 +16,12 @@ Targets = tuple[Linear, ...]
 
 def rank_of(values: Values) -> int:
     """Return the rank."""
-    return int(number(values, "r"))
+    return whole(values, "r")
 
 
 def count_vera(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count a scale per rank and one per output of every targeted linear."""
-    return model.layers * sum(rank_of(values) + t.d_out for t in targets)
+    return model.layers * (len(targets) * rank_of(values) + sum(t.d_out for t in targets))
 
 
 def freeze_vera(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -39,7 +38,7 @@ def keep_vera(values: Values, linear: Linear) -> float:
 
 def bases(values: Values, linear: Linear) -> int:
     """Return how many bases of the rank make up a linear's smaller width."""
-    return ceil(min(linear.d_in, linear.d_out) / rank_of(values))
+    return rounded_up(min(linear.d_in, linear.d_out) / rank_of(values))
 
 
 def count_randlora(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -54,7 +53,7 @@ def freeze_randlora(values: Values, targets: Targets, model: ModelProfile) -> in
     del model
     widths = (max((t.d_in for t in targets), default=0), max((t.d_out for t in targets), default=0))
     small, large, rank = min(widths), max(widths), rank_of(values)
-    return rank * small + large * ceil(small / rank) * rank
+    return rank * small + large * rounded_up(small / rank) * rank
 
 
 def keep_randlora(values: Values, linear: Linear) -> float:
@@ -78,7 +77,7 @@ def rebuild_randlora(values: Values, targets: Targets, model: ModelProfile) -> i
 
 def count_vblora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count logits over the bank for every piece of A and B, and the bank once."""
-    length, vectors = int(number(values, "vector_length")), int(number(values, "num_vectors"))
+    length, vectors = whole(values, "vector_length"), whole(values, "num_vectors")
     pieces = sum(rank_of(values) * (t.d_in + t.d_out) // length for t in targets)
     return model.layers * pieces * vectors + vectors * length
 
@@ -95,14 +94,14 @@ def share_vblora(values: Values, linear: Linear) -> float:
 
 def rebuild_vblora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep A, B and the chosen vectors that they are sums of."""
-    chosen = int(number(values, "topk"))
-    factors = sum(rank_of(values) * (t.d_in + t.d_out) for t in targets)
+    chosen = whole(values, "topk")
+    factors = rank_of(values) * sum(t.d_in + t.d_out for t in targets)
     return model.layers * factors * (1 + chosen)
 
 
 def count_pvera(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count a scale for each rank's mean, one for its variance, and one per output."""
-    return model.layers * sum(2 * rank_of(values) + t.d_out for t in targets)
+    return model.layers * (2 * len(targets) * rank_of(values) + sum(t.d_out for t in targets))
 
 
 def freeze_pvera(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -120,7 +119,7 @@ def keep_pvera(values: Values, linear: Linear) -> float:
 def count_theta(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the one trained vector."""
     del targets, model
-    return int(number(values, "theta_d_length"))
+    return whole(values, "theta_d_length")
 
 
 def freeze_indices(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -130,7 +129,7 @@ def freeze_indices(values: Values, targets: Targets, model: ModelProfile) -> int
 
 def rebuild_unilora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep A and B."""
-    return model.layers * sum(rank_of(values) * (t.d_in + t.d_out) for t in targets)
+    return rank_of(values) * model.layers * sum(t.d_in + t.d_out for t in targets)
 
 
 def keep_unilora(values: Values, linear: Linear) -> float:
@@ -146,15 +145,16 @@ def share_unilora(values: Values, linear: Linear) -> float:
 def count_tinylora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count a short vector for each group of layers that share one."""
     layers = model.layers * len(targets)
-    most = max(1, round(layers * (1 - number(values, "weight_tying"))))
-    groups = min(ceil(layers / max(1, layers // most)), most)
-    return int(number(values, "u")) * groups
+    most = greatest(1, rounded(layers * (1 - number(values, "weight_tying"))))
+    groups = least(rounded_up(layers / greatest(1, layers // most)), most)
+    return whole(values, "u") * groups
 
 
 def freeze_tinylora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the main singular vectors of every targeted linear, and its random projections."""
-    rank, vectors = rank_of(values), int(number(values, "u"))
-    return model.layers * sum(rank * (t.d_in + t.d_out) + vectors * rank**2 for t in targets)
+    rank, vectors = rank_of(values), whole(values, "u")
+    widths = sum(t.d_in + t.d_out for t in targets)
+    return model.layers * (rank * widths + len(targets) * vectors * rank**2)
 
 
 def keep_tinylora(values: Values, linear: Linear) -> float:

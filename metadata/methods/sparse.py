@@ -4,6 +4,7 @@ Super-Tuning with LoRA beside it, which its paper calls Supra, is left out: LoRA
 """
 
 from metadata.architectures import Linear
+from metadata.elementwise import truncated
 from metadata.methods.conditions import plain_linears
 from metadata.methods.low_rank import count_lora
 from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base
@@ -47,7 +48,7 @@ def place_lora(values: Values, targets: Targets, model: ModelProfile) -> int:
 def count_largest(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the share of each linear's weights that is trained."""
     share = 1 - number(values, "sparsity")
-    return model.layers * sum(int(t.d_in * t.d_out * share) for t in targets)
+    return model.layers * sum(truncated(t.d_in * t.d_out * share) for t in targets)
 
 
 SPARSITY = Float(name="sparsity", lower=0.9, upper=0.999, default=0.99)

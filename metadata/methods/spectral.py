@@ -3,7 +3,7 @@
 from metadata.architectures import Linear
 from metadata.methods.conditions import divides_widths, plain_linears
 from metadata.methods.spec import Fault, MethodSpec, beside_the_base
-from metadata.parameters import Categorical, Float, Integer, Values, number
+from metadata.parameters import Categorical, Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -24,12 +24,12 @@ def has_as_many_entries(values: Values, targets: Targets, model: ModelProfile) -
 
 def count_frequencies(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count one coefficient per frequency and linear."""
-    return model.layers * int(number(values, "n_frequency")) * len(targets)
+    return model.layers * whole(values, "n_frequency") * len(targets)
 
 
 def count_c3a(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count one row of each circulant block."""
-    return model.layers * sum(_weights(t) // int(number(values, "block_size")) for t in targets)
+    return model.layers * sum(_weights(t) // whole(values, "block_size") for t in targets)
 
 
 def keep_input(values: Values, linear: Linear) -> float:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from metadata.architectures import Linear
 from metadata.methods.conditions import at_most_the_width, is_even, plain_linears
 from metadata.methods.low_rank import LORA, keep_lora
-from metadata.parameters import Values, number
+from metadata.parameters import Values, number, whole
 from metadata.records import ModelProfile
 
 SAME_AS_LORA = "trained at LoRA's own rates in "
@@ -22,12 +22,12 @@ SAME_AS_LORA = "trained at LoRA's own rates in "
 
 def count_down(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count A of every targeted linear."""
-    return model.layers * sum(int(number(values, "r")) * linear.d_in for linear in targets)
+    return whole(values, "r") * model.layers * sum(linear.d_in for linear in targets)
 
 
 def count_up(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count B of every targeted linear."""
-    return model.layers * sum(int(number(values, "r")) * linear.d_out for linear in targets)
+    return whole(values, "r") * model.layers * sum(linear.d_out for linear in targets)
 
 
 def keep_inputs(values: Values, linear: Linear) -> float:

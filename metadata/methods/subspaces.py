@@ -1,10 +1,11 @@
 """Training inside the space of a weight's singular vectors."""
 
 from metadata.architectures import Linear
+from metadata.elementwise import truncated
 from metadata.methods.conditions import at_most_the_width, plain_linears
 from metadata.methods.low_rank import count_lora, kept_mask
 from metadata.methods.spec import MethodSpec, in_place_of_the_base
-from metadata.parameters import Float, Integer, Values, number
+from metadata.parameters import Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
@@ -12,13 +13,13 @@ Targets = tuple[Linear, ...]
 
 def count_psoft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the triangle of a rotation of the main singular vectors, and two scales of each."""
-    rank = int(number(values, "r"))
+    rank = whole(values, "r")
     return model.layers * len(targets) * (rank * (rank - 1) // 2 + 2 * rank)
 
 
 def freeze_psoft(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the singular vectors, and rows and columns of the triangle, of eight bytes."""
-    rank = int(number(values, "r"))
+    rank = whole(values, "r")
     indices = 2 * rank * (rank - 1) * model.layers * len(targets)
     return count_lora(values, targets, model) + indices
 
@@ -58,7 +59,7 @@ def rebuild_osf(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 
 def _preserved(values: Values, linear: Linear) -> int:
-    return int(min(linear.d_in, linear.d_out) * number(values, "effective_rank"))
+    return truncated(min(linear.d_in, linear.d_out) * number(values, "effective_rank"))
 
 
 def _trained(values: Values, linear: Linear) -> int:

@@ -11,9 +11,8 @@ Left out of what PEFT 0.21.2 has:
   weights a second time, and puts their product in the precision of the base in its place.
 """
 
-from math import ceil
-
 from metadata.architectures import Linear
+from metadata.elementwise import pick, rounded_up
 from metadata.methods.conditions import (
     at_most_the_width,
     divides,
@@ -32,11 +31,13 @@ from metadata.methods.low_rank import (
     shared_input,
 )
 from metadata.methods.spec import Fault, MethodSpec, beside_the_base
-from metadata.parameters import Categorical, Float, Integer, Values, number
+from metadata.parameters import Categorical, Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
 ROW_SHARDED = frozenset({"o", "down"})  # cut by inputs where a model is spread over devices
 Targets = tuple[Linear, ...]
+# Copies that the gradient of a function between its layers needs.
+MADE = {"relu": 1, "tanh": 1, "gelu": 2, "silu": 2}
 
 
 def count_delora(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -72,8 +73,9 @@ def share_deft(values: Values, linear: Linear) -> float:
 
 def count_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count what reads the weights, what writes the update, and the layers between."""
-    rank, depth = int(number(values, "r")), int(number(values, "depth"))
-    return model.layers * sum(2 * rank * t.d_out + 2 * depth * rank**2 for t in targets)
+    rank, depth = whole(values, "r"), whole(values, "depth")
+    outputs = sum(t.d_out for t in targets)
+    return model.layers * (2 * rank * outputs + 2 * depth * rank**2 * len(targets))
 
 
 def keep_whole(values: Values, linear: Linear) -> float:
@@ -89,17 +91,14 @@ def one_copy(values: Values) -> float:
 
 def rebuild_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep the update, and what each of the layers that make it made."""
-    rank, depth = number(values, "r"), number(values, "depth")
-    each = 1 if values["act_fn"] in {"relu", "tanh"} else 2  # what such a function's gradient needs
-    hidden = sum(rank * t.d_in for t in targets) * each * (1 + 2 * depth)
-    return model.layers * int(sum(t.d_in * t.d_out for t in targets) + hidden)
+    rank, depth = whole(values, "r"), whole(values, "depth")
+    hidden = rank * sum(t.d_in for t in targets) * pick(values["act_fn"], MADE) * (1 + 2 * depth)
+    return model.layers * (sum(t.d_in * t.d_out for t in targets) + hidden)
 
 
 def count_kasa(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count A, B and a diagonal between them."""
-    return count_lora(values, targets, model) + model.layers * len(targets) * int(
-        number(values, "r")
-    )
+    return count_lora(values, targets, model) + model.layers * len(targets) * whole(values, "r")
 
 
 def keep_kasa(values: Values, linear: Linear) -> float:
@@ -118,12 +117,12 @@ def keep_groups(values: Values, linear: Linear) -> float:
 
 def count_embeds(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count the direction on which groups are projected."""
-    return model.layers * sum(ceil(t.d_in / number(values, "num_groups")) for t in targets)
+    return model.layers * sum(rounded_up(t.d_in / number(values, "num_groups")) for t in targets)
 
 
 def count_blocks(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count A and B, of which one has blocks on its diagonal only."""
-    rank, blocks = int(number(values, "r")), int(number(values, "nblocks"))
+    rank, blocks = whole(values, "r"), whole(values, "nblocks")
     return model.layers * sum(
         rank * (t.d_in // blocks + t.d_out)
         if t.role in ROW_SHARDED
@@ -150,7 +149,7 @@ def tells_apart(values: Values, targets: Targets, model: ModelProfile) -> Fault 
 
 def multiply_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Multiply the weights by what reads them, and what writes the update."""
-    return 10 * model.layers * sum(int(number(values, "r")) * t.d_in * t.d_out for t in targets)
+    return 10 * whole(values, "r") * model.layers * sum(t.d_in * t.d_out for t in targets)
 
 
 DELORA = MethodSpec(

@@ -3,7 +3,7 @@
 from metadata.architectures import Linear
 from metadata.optimizers.adaptive import WEIGHT_DECAY
 from metadata.optimizers.spec import OptimizerSpec
-from metadata.parameters import Float, Values, number
+from metadata.parameters import Float, Values, whole
 from metadata.records import ModelProfile
 
 PLAIN_LORA = ("lora", "rslora", "lora_gaussian")
@@ -13,7 +13,7 @@ DAMPING = Float(name="reg", lower=1e-6, upper=1.0, default=1e-2, log=True)
 
 def count_b(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
     """Count B of every targeted linear."""
-    return model.layers * sum(int(number(values, "r")) * linear.d_out for linear in targets)
+    return whole(values, "r") * model.layers * sum(linear.d_out for linear in targets)
 
 
 LORA_FA = OptimizerSpec(
