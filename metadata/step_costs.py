@@ -1,98 +1,31 @@
 """What a configuration costs on a model: bytes, FLOPs and operations, fixed and per token.
 
-A decoder layer is counted as Hugging Face transformers runs it: what autograd keeps for the
-backward pass, what the kernels read and write. The counts of copies and operations in `LAYERS` and
-in the method table were measured on layers of each family under a dispatch mode;
-`tests/metadata/test_step_costs.py` measures them again.
+A decoder layer is counted as `metadata.layers` says, a method as its table entry does. Formulas
+take one configuration's terms, or columns of many (`metadata.elementwise`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil
 
-from metadata.architectures import Linear, attention_in, linears, targeted
-from metadata.methods import METHODS
-from metadata.methods.spec import MethodSpec
-from metadata.optimizers import OPTIMIZERS
-from metadata.optimizers.spec import OptimizerSpec
-from metadata.parameters import Values
+from metadata.architectures import attention_in, linears
+from metadata.counts import Counts, counts_of, group_of, weights
+from metadata.elementwise import any_of, greatest, least, rounded_up, where, where_each
+from metadata.layers import layer_of
 from metadata.records import Configuration, ModelProfile
+from metadata.terms import Terms, read
 
 FP32_BYTES, INDEX_BYTES = 4, 8
-PRECISION_BYTES = {"fp32": 4, "bf16": 2}
-# Bytes per weight of a quantised linear: LLM.int8 has a scale per row, NF4 an fp32 one per block
-# of 64 (arXiv:2208.07339, arXiv:2305.14314).
-QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}
 QUANTIZED_OPERATIONS = 8  # to restore one linear's weights, forward and again backward
-SHARES_INPUT = frozenset({"k", "v", "o"})  # k and v read q's input; attention keeps o's anyway
 LOGITS_TRAFFIC = 4.0  # bytes moved per byte of logits held
 # Passes over all trained weights of the optimizer's step: gradient norm and clipping, then moments
 # and update in torch's multi-tensor form, each kernel reading and writing whole copies.
 UPDATE_PASSES = 24
 UPDATE_OPERATIONS = 60
 CHECKPOINTED_PASSES = 4 / 3  # a forward pass is a third of the work, and is done again
-FORWARD_PASSES = {"zeroth_order": 2, "population": 1}  # a step, without gradients
 LIVE_HIDDEN = 3.0  # copies of the hidden state beside what a layer works on
 # Passes over all trained weights of three moves along a direction and of the step: each draws its
 # numbers, reads them, and reads and writes the weights.
 MOVING_PASSES = 4 * 4
 FIXED_OPERATIONS = 100  # embedding, last norm, logits and loss
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """What a frozen decoder layer keeps for the backward pass, and what it runs.
-
-    Copies per token of its widths: `fp32_hidden` in fp32 whatever the precision, the others in
-    the model's precision; `cached_query` more where a method hands it keys and values, which are
-    then copied. `keeps_activation` where the input of the last map is kept anyway. Eager attention
-    keeps its softmax, in fp32 or not, what it is cast to, and `score_copies` more in the model's
-    precision. `traffic` is bytes that its kernels move, matrix products apart, per byte kept.
-    Operations are of forward and backward together, views too.
-    """
-
-    fp32_hidden: float = 2.0
-    hidden: float = 0.0
-    query: float = 4.0
-    key: float = 0.0
-    cached_query: float = 0.0
-    keeps_activation: bool = False
-    mlp: float = 3.0
-    fp32_query_key: float = 0.0
-    score_copies: float = 0.0
-    fp32_scores: bool = True
-    traffic: float = 14.0
-    operations: int = 215
-
-
-LLAMA = Layer()
-LAYERS: Mapping[str, Layer] = {
-    "qwen3": Layer(fp32_query_key=1.0, operations=265),
-    "olmo2": Layer(fp32_query_key=1.0, operations=273),
-    "gemma2": Layer(fp32_hidden=4.0, score_copies=1.0, operations=300),
-    "gemma3_text": Layer(fp32_hidden=4.0, fp32_query_key=1.0, operations=327),
-    "phi3": Layer(query=5.0, key=1.0, cached_query=-2.0, operations=200),
-    "gpt2": Layer(
-        fp32_hidden=0.0,
-        hidden=2.0,
-        cached_query=2.0,
-        mlp=4.0,
-        fp32_scores=False,
-        traffic=8.0,
-        operations=110,
-    ),
-    "gpt_neox": Layer(
-        fp32_hidden=0.0, hidden=3.0, cached_query=-2.0, mlp=1.0, traffic=8.0, operations=145
-    ),
-    "opt": Layer(
-        keeps_activation=True, fp32_hidden=0.0, hidden=2.0, mlp=1.0, traffic=8.0, operations=130
-    ),
-}
-
-
-def layer_of(model: ModelProfile) -> Layer:
-    """Return the counts of a model's family, Llama's where it is unknown."""
-    return LAYERS.get(model.family, LLAMA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,72 +71,56 @@ def step_costs(configuration: Configuration, model: ModelProfile) -> StepCosts:
 
     With gradients these are a forward and a backward pass, without them forward passes only.
     """
-    kind = OPTIMIZERS[configuration.optimizer.name].kind
-    if kind == "gradient":
-        return _costs_of_gradients(configuration, model)
-    plain = configuration.model_copy(update={"gradient_checkpointing": False})
-    return _costs_of_passes(_costs_of_gradients(plain, model), plain, model, FORWARD_PASSES[kind])
+    return costs_of(read(configuration), counts_of(group_of(configuration), model), model)
 
 
-def _costs_of_gradients(configuration: Configuration, model: ModelProfile) -> StepCosts:
-    spec = METHODS[configuration.method.name]
-    targets = targeted(model, configuration.target_modules) if spec.uses_target_modules else ()
-    optimizer = OPTIMIZERS[configuration.optimizer.name]
-    count = optimizer.trainable or spec.trainable
-    trainable = count(configuration.method.values, targets, model)
-    width = PRECISION_BYTES[configuration.precision]
-    trained_width = width if spec.trains_base else FP32_BYTES
-    state_bytes = _state_bytes(optimizer, configuration, model) * trained_width / FP32_BYTES
-    passes = CHECKPOINTED_PASSES if configuration.gradient_checkpointing else 1.0
-    hands_cache = not spec.checkpoints
-    layer_bytes = _frozen_bytes(model, width, hands_cache=hands_cache) + _method_bytes(
-        configuration, model, width
-    )
-    pair_bytes = _pair_bytes(configuration, model, width)
-    step_width = width if spec.in_model_precision else FP32_BYTES
-    step_bytes: float = step_width * spec.step_floats(configuration.method.values, targets, model)
-    step_bytes += INDEX_BYTES * spec.step_indices(configuration.method.values, targets, model)
-    if width != FP32_BYTES:
-        step_bytes += (
-            FP32_BYTES * spec.cast_weights(configuration.method.values) * _weights(model, targets)
-        )
+def costs_of(terms: Terms, counts: Counts, model: ModelProfile) -> StepCosts:
+    """Return the costs of one configuration, or columns of them."""
+    costs = _costs_of_gradients(terms, counts, model)
+    if not any_of(terms.forward_passes):
+        return costs
+    forward_only = _costs_of_passes(costs, terms, model)
+    return where_each(terms.forward_passes > 0, forward_only, costs)
+
+
+def _costs_of_gradients(terms: Terms, counts: Counts, model: ModelProfile) -> StepCosts:
+    method, width = terms.method, terms.width_bytes
+    trained_width = where(method.trains_base, width, FP32_BYTES)
+    state_bytes = _state_bytes(terms, model) * trained_width / FP32_BYTES
+    passes = where(terms.gradient_checkpointing, CHECKPOINTED_PASSES, 1.0)
+    layer_bytes = _frozen_bytes(terms, model) + _method_bytes(terms, counts)
+    step_width = where(method.in_model_precision, width, FP32_BYTES)
+    cast_bytes = FP32_BYTES * terms.cast_weights * counts.target_weights
+    step_bytes: float = step_width * counts.step_floats
+    step_bytes += INDEX_BYTES * counts.step_indices + where(terms.is_fp32, 0.0, cast_bytes)
     return StepCosts(
-        weights_bytes=_weights_bytes(configuration, model)
-        + _bytes_beside(configuration, model, targets),
-        trainable=trainable,
-        gradient_bytes=trainable * trained_width,
-        state_bytes=trainable * (state_bytes + FP32_BYTES * spec.state_copies),
-        update_bytes=UPDATE_PASSES * trainable * trained_width,
-        **_held(configuration, model, layer_bytes, pair_bytes, step_bytes),
-        moment_per_step=step_width
-        * float(spec.moment_floats(configuration.method.values, targets, model)),
-        **_tables(spec, model, width),
-        tokens_before=tokens_before(spec, configuration.method.values),
+        weights_bytes=_weights_bytes(terms, model) + _bytes_beside(terms, counts),
+        trainable=counts.trainable,
+        gradient_bytes=counts.trainable * trained_width,
+        state_bytes=counts.trainable * (state_bytes + FP32_BYTES * method.state_copies),
+        update_bytes=UPDATE_PASSES * counts.trainable * trained_width,
+        **_held(terms, model, layer_bytes, _pair_bytes(terms, model), step_bytes),
+        moment_per_step=step_width * counts.moment_floats,
+        **_tables(terms, model),
+        tokens_before=where(method.runs_virtual_tokens, terms.virtual_tokens, 0),
         logits_per_token=model.vocabulary * width,
         logits_per_target=model.vocabulary * FP32_BYTES,
         has_backward=True,
-        flops_per_token=_flops(configuration, model, trainable, again=passes > 1),
-        flops_per_step=float(spec.step_flops(configuration.method.values, targets, model)),
-        flops_per_pair=_pair_flops(configuration, model, again=passes > 1),
+        flops_per_token=_flops(terms, counts, model),
+        flops_per_step=counts.step_flops,
+        flops_per_pair=_pair_flops(terms, model),
         traffic_per_token=passes * layer_of(model).traffic * model.layers * layer_bytes,
-        weight_traffic=passes * _weight_traffic(configuration, model),
-        other_weight_traffic=passes * _rebuilt_bytes(spec, model, targets),
-        operations=_operations(configuration, model, len(targets), passes),
+        weight_traffic=passes * _weight_traffic(terms, model),
+        other_weight_traffic=passes * (method.weight_passes * counts.target_weights * FP32_BYTES),
+        operations=_operations(terms, counts, model, passes),
     )
 
 
-def tokens_before(spec: MethodSpec, values: Values) -> int:
-    """Return how many tokens of the method go through the layers with each text."""
-    return spec.virtual_tokens(values) if spec.runs_virtual_tokens else 0
-
-
-def _costs_of_passes(
-    costs: StepCosts, configuration: Configuration, model: ModelProfile, passes: int
-) -> StepCosts:
+def _costs_of_passes(costs: StepCosts, terms: Terms, model: ModelProfile) -> StepCosts:
     """Return the costs of forward passes without a graph: one layer at a time is held."""
-    spec, width = METHODS[configuration.method.name], PRECISION_BYTES[configuration.precision]
+    passes = terms.forward_passes
     layer, share = layer_of(model), passes / 3  # a forward pass is a third of the work
-    trained = 0 if spec.trains_base else costs.trainable
+    trained = where(terms.method.trains_base, 0, costs.trainable)
     computed = _linear_weights(model) + model.vocabulary * model.hidden_size + trained
     query, key = model.heads * model.head_size, model.key_value_heads * model.head_size
     in_mlp, in_attention = max(2.0, layer.mlp) * model.mlp_width, layer.query * query + 2 * key
@@ -215,164 +132,132 @@ def _costs_of_passes(
         kept_per_token=0.0,
         kept_per_pair=0.0,
         kept_per_step=0.0,
-        live_per_token=width * live,
-        live_per_pair=_pair_bytes(configuration, model, width),
+        live_per_token=terms.width_bytes * live,
+        live_per_pair=_pair_bytes(terms, model),
         live_per_step=costs.kept_per_step / model.layers,
         has_backward=False,
         flops_per_token=passes * 2 * computed,
         flops_per_pair=share * costs.flops_per_pair,
         flops_per_step=share * costs.flops_per_step,
         traffic_per_token=share * costs.traffic_per_token,
-        weight_traffic=passes * _weights_bytes(configuration, model),
+        weight_traffic=passes * _weights_bytes(terms, model),
         other_weight_traffic=share * costs.other_weight_traffic,
-        operations=ceil(share * costs.operations),
+        operations=rounded_up(share * costs.operations),
     )
 
 
-def _state_bytes(
-    optimizer: OptimizerSpec, configuration: Configuration, model: ModelProfile
-) -> float:
+def _state_bytes(terms: Terms, model: ModelProfile) -> float:
     """Return bytes of state per trained weight; factored, at most two of a matrix's small side."""
-    if not optimizer.factored:
-        return optimizer.state_bytes
-    spec, rank = METHODS[configuration.method.name], configuration.method.values.get("r")
-    small = model.hidden_size if spec.trains_base else rank
-    share = 2 / small if isinstance(small, int) else 1.0
-    return optimizer.state_bytes * min(1.0, share)
+    small = where(terms.method.trains_base, model.hidden_size, terms.rank)
+    share = where(small > 0, 2 / greatest(small, 1), 1.0)
+    return where(terms.is_factored, terms.state_bytes * least(1.0, share), terms.state_bytes)
 
 
-def _bytes_beside(
-    configuration: Configuration, model: ModelProfile, targets: tuple[Linear, ...]
-) -> int:
+def _bytes_beside(terms: Terms, counts: Counts) -> int:
     """Return the bytes of what the method holds beside the base model, trained and untrained."""
-    spec, values = METHODS[configuration.method.name], configuration.method.values
-    trained = 0 if spec.trains_base else spec.trainable(values, targets, model)
-    width = PRECISION_BYTES[configuration.precision]
-    frozen_width = width if spec.frozen_in_model_precision else FP32_BYTES
-    return FP32_BYTES * trained + frozen_width * spec.frozen_numbers(values, targets, model)
+    trained = where(terms.method.trains_base, 0, counts.of_method)
+    frozen_width = where(terms.method.frozen_in_model_precision, terms.width_bytes, FP32_BYTES)
+    return FP32_BYTES * trained + frozen_width * counts.frozen
 
 
 def _held(
-    configuration: Configuration,
-    model: ModelProfile,
-    layer_bytes: float,
-    pair_bytes: float,
-    step_bytes: float,
+    terms: Terms, model: ModelProfile, layer_bytes: float, pair_bytes: float, step_bytes: float
 ) -> dict[str, float]:
     """Return what is kept of all layers and what of one at a time; checkpointed, inputs only.
 
     What a method builds anew in a pass belongs to the layers where it has targets in them.
     """
-    layers, in_layers = model.layers, METHODS[configuration.method.name].uses_target_modules
-    if not configuration.gradient_checkpointing:
-        return {
-            "kept_per_token": layers * layer_bytes,
-            "kept_per_pair": layers * pair_bytes,
-            "kept_per_step": step_bytes,
-            "live_per_token": 0.0,
-            "live_per_pair": 0.0,
-            "live_per_step": 0.0,
-        }
+    layers, in_layers, again = (
+        model.layers,
+        terms.method.uses_target_modules,
+        terms.gradient_checkpointing,
+    )
+    inputs = layers * model.hidden_size * terms.width_bytes
     return {
-        "kept_per_token": layers * model.hidden_size * PRECISION_BYTES[configuration.precision],
-        "kept_per_pair": 0.0,
-        "kept_per_step": 0.0 if in_layers else step_bytes,
-        "live_per_token": layer_bytes,
-        "live_per_pair": pair_bytes,
-        "live_per_step": step_bytes / layers if in_layers else 0.0,
+        "kept_per_token": where(again, inputs, layers * layer_bytes),
+        "kept_per_pair": where(again, 0.0, layers * pair_bytes),
+        "kept_per_step": where(again, where(in_layers, 0.0, step_bytes), step_bytes),
+        "live_per_token": where(again, layer_bytes, 0.0),
+        "live_per_pair": where(again, pair_bytes, 0.0),
+        "live_per_step": where(again, where(in_layers, step_bytes / layers, 0.0), 0.0),
     }
 
 
-def _tables(spec: MethodSpec, model: ModelProfile, width: int) -> dict[str, float]:
+def _tables(terms: Terms, model: ModelProfile) -> dict[str, float]:
     """Return the bytes of a table of embeddings that the method builds in each pass."""
-    table = float(width * model.vocabulary * model.hidden_size) if spec.rebuilds_embeddings else 0.0
+    whole = terms.width_bytes * model.vocabulary * model.hidden_size
+    table = where(terms.method.rebuilds_embeddings, whole, 0.0)
     return {
         "table_per_step": table,
         "head_table_per_step": table if model.tied_embeddings else 0.0,
     }
 
 
-def _flops(
-    configuration: Configuration, model: ModelProfile, trainable: int, *, again: bool
-) -> float:
+def _flops(terms: Terms, counts: Counts, model: ModelProfile) -> float:
     """Return FLOPs per token: 2 a weight forward, 2 backward to its input, 2 to itself.
 
     Where layers are run again, 2 more of theirs.
     """
-    spec = METHODS[configuration.method.name]
+    method, again = terms.method, terms.gradient_checkpointing
     layers, head = _linear_weights(model), model.vocabulary * model.hidden_size
-    if spec.trains_base:
-        return 6 * (layers + head) + (2 * layers if again else 0)
-    factors = trainable if spec.multiplies_factors else 0
-    targeted_weights = _weights(model, targeted(model, configuration.target_modules))
-    more = spec.token_flops(configuration.method.values) * targeted_weights
-    return 4 * (layers + head) + 6 * factors + more + (2 * (layers + factors) if again else 0)
+    of_all = 6 * (layers + head) + where(again, 2 * layers, 0)
+    factors = where(method.multiplies_factors, counts.trainable, 0)
+    more = terms.token_flops * counts.target_weights
+    repeated = where(again, 2 * (layers + factors), 0)
+    return where(method.trains_base, of_all, 4 * (layers + head) + 6 * factors + more + repeated)
 
 
-def _pair_flops(configuration: Configuration, model: ModelProfile, *, again: bool) -> float:
+def _is_eager(terms: Terms, model: ModelProfile) -> bool:
+    is_sdpa_eager = attention_in(model.family, "sdpa") == "eager"
+    return where(terms.asks_sdpa, is_sdpa_eager, terms.asks_eager)
+
+
+def _pair_flops(terms: Terms, model: ModelProfile) -> float:
     """Return FLOPs per pair: two products forward, which fused attention takes again, and four."""
-    is_eager = attention_in(model.family, configuration.attention) == "eager"
-    products = 6 if is_eager else 7
-    return 2 * (products + (2 if again else 0)) * model.layers * model.heads * model.head_size
+    products = where(_is_eager(terms, model), 6, 7) + where(terms.gradient_checkpointing, 2, 0)
+    return 2 * products * model.layers * model.heads * model.head_size
 
 
-def _operations(
-    configuration: Configuration, model: ModelProfile, targets: int, passes: float
-) -> int:
-    spec = METHODS[configuration.method.name]
-    times = targets if spec.uses_target_modules else 1
-    layer = layer_of(model).operations + times * spec.operations
-    if configuration.quantization != "none":
-        layer += QUANTIZED_OPERATIONS * len(linears(model))
-    return ceil(passes * model.layers * layer) + FIXED_OPERATIONS
-
-
-def _weights(model: ModelProfile, targets: tuple[Linear, ...]) -> int:
-    return model.layers * sum(linear.d_in * linear.d_out for linear in targets)
+def _operations(terms: Terms, counts: Counts, model: ModelProfile, passes: float) -> int:
+    method = terms.method
+    times = where(method.uses_target_modules, counts.targets, 1)
+    restoring = where(terms.is_quantized, QUANTIZED_OPERATIONS * len(linears(model)), 0)
+    layer = layer_of(model).operations + times * method.operations + restoring
+    return rounded_up(passes * model.layers * layer) + FIXED_OPERATIONS
 
 
 def _linear_weights(model: ModelProfile) -> int:
-    return _weights(model, linears(model))
+    return weights(model, linears(model))
 
 
-def _weights_bytes(configuration: Configuration, model: ModelProfile) -> float:
-    width = PRECISION_BYTES[configuration.precision]
-    quantized = QUANTIZED_BYTES.get(configuration.quantization, width)
-    weights = _linear_weights(model)
-    return weights * quantized + (model.parameters - weights) * width
+def _weights_bytes(terms: Terms, model: ModelProfile) -> float:
+    of_linears = _linear_weights(model)
+    others = (model.parameters - of_linears) * terms.width_bytes
+    return of_linears * terms.linear_bytes + others
 
 
-def _weight_traffic(configuration: Configuration, model: ModelProfile) -> float:
+def _weight_traffic(terms: Terms, model: ModelProfile) -> float:
     """Return the bytes of weights that matrix products read; quantised ones are restored first."""
-    reads = 3 if METHODS[configuration.method.name].trains_base else 2
-    traffic = reads * _weights_bytes(configuration, model)
-    if configuration.quantization != "none":
-        width = PRECISION_BYTES[configuration.precision]
-        traffic += reads * 2 * width * _linear_weights(model)
-    return traffic
+    reads = where(terms.method.trains_base, 3, 2)
+    restored = reads * 2 * terms.width_bytes * _linear_weights(model)
+    return reads * _weights_bytes(terms, model) + where(terms.is_quantized, restored, 0)
 
 
-def _rebuilt_bytes(spec: MethodSpec, model: ModelProfile, targets: tuple[Linear, ...]) -> float:
-    """Return the bytes a method moves to build whole weights anew in each pass."""
-    return spec.weight_passes * _weights(model, targets) * FP32_BYTES
-
-
-def _pair_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
+def _pair_bytes(terms: Terms, model: ModelProfile) -> float:
     """Return what a layer keeps per pair: its mask as numbers, or eager attention its scores."""
-    attention = attention_in(model.family, configuration.attention)
-    if attention != "eager":
-        return width if attention == "sdpa" else 0.0
-    layer = layer_of(model)
-    softmax = width if width == FP32_BYTES or not layer.fp32_scores else FP32_BYTES + width
-    return model.heads * (softmax + layer.score_copies * width)
+    layer, width = layer_of(model), terms.width_bytes
+    softmax = width if not layer.fp32_scores else where(terms.is_fp32, width, FP32_BYTES + width)
+    scores = model.heads * (softmax + layer.score_copies * width)
+    return where(_is_eager(terms, model), scores, where(terms.asks_sdpa, width, 0.0))
 
 
-def _frozen_bytes(model: ModelProfile, width: int, *, hands_cache: bool) -> float:
+def _frozen_bytes(terms: Terms, model: ModelProfile) -> float:
     """Return what a frozen layer keeps per token."""
-    layer = layer_of(model)
+    layer, width = layer_of(model), terms.width_bytes
     query = model.heads * model.head_size
     key = model.key_value_heads * model.head_size
-    copies = layer.query + (layer.cached_query if hands_cache else 0.0)
+    # Where layers cannot be run again, a cache is handed to them.
+    copies = layer.query + where(terms.method.checkpoints, 0.0, layer.cached_query)
     return (
         FP32_BYTES * layer.fp32_hidden * model.hidden_size
         + FP32_BYTES * layer.fp32_query_key * (query + key)
@@ -392,21 +277,9 @@ def _unrepeated(model: ModelProfile) -> int:
     return 2 * (model.heads - 1) * model.head_size if is_one else 0
 
 
-def _method_bytes(configuration: Configuration, model: ModelProfile, width: int) -> float:
+def _method_bytes(terms: Terms, counts: Counts) -> float:
     """Return bytes that the method keeps in a layer per token, beyond the frozen layer."""
-    spec, values = METHODS[configuration.method.name], configuration.method.values
-    targets = (
-        targeted(model, configuration.target_modules)
-        if spec.uses_target_modules
-        else linears(model)
-    )
-    floats = sum(spec.activation_floats(values, linear) for linear in targets)
-    own = spec.trains_base or spec.in_model_precision
-    if own or width == FP32_BYTES:  # no copy in another precision
-        shares = set(SHARES_INPUT)
-        if any(t.role == "gate" for t in targets):
-            shares.add("up")
-        if layer_of(model).keeps_activation:
-            shares.add("down")
-        floats -= sum(spec.shared_floats(values, one) for one in targets if one.role in shares)
-    return floats * (width if own else FP32_BYTES)
+    own = terms.method.trains_base | terms.method.in_model_precision
+    # Without a copy in another precision, inputs are shared.
+    shared = where(own | terms.is_fp32, counts.shared_floats, 0.0)
+    return (counts.activation_floats - shared) * where(own, terms.width_bytes, FP32_BYTES)
