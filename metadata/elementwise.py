@@ -23,14 +23,14 @@ def is_column(value: object) -> bool:
 
 def where(condition: object, first: T, second: T) -> T:
     """Return the first where the condition holds, else the second."""
-    if is_column(condition):
+    if isinstance(condition, np.ndarray):
         return cast("T", np.where(cast("Any", condition), cast("Any", first), cast("Any", second)))
     return first if condition else second
 
 
 def where_each(condition: object, first: T, second: T) -> T:
     """Return the first of two like dataclasses where the condition holds, else the second."""
-    if not is_column(condition):
+    if not isinstance(condition, np.ndarray):
         return first if condition else second
     names = [field.name for field in fields(cast("Any", first))]
     chosen = {name: where(condition, getattr(first, name), getattr(second, name)) for name in names}
@@ -39,7 +39,7 @@ def where_each(condition: object, first: T, second: T) -> T:
 
 def pick(choice: object, options: Mapping[str, T]) -> T:
     """Return the option of the name that was chosen."""
-    if not is_column(choice):
+    if not isinstance(choice, np.ndarray):
         return options[str(choice)]
     *others, last = options.items()
     found = last[1]
@@ -53,7 +53,7 @@ def for_each(function: Callable[[float], T], value: float) -> T:
 
     Of a column it is an array whose last axis is the column's.
     """
-    if not is_column(value):
+    if not isinstance(value, np.ndarray):
         return function(value)
     distinct, places = np.unique(cast("Any", value), return_inverse=True)
     answers = np.array([function(one) for one in distinct.tolist()], dtype=np.float64)
@@ -67,7 +67,7 @@ def any_of(condition: object) -> bool:
 
 def least(first: Number, second: Number) -> Number:
     """Return the smaller of two."""
-    if is_column(first) or is_column(second):
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return cast("Number", np.minimum(first, second))
     return min(first, second)
 
@@ -75,7 +75,7 @@ def least(first: Number, second: Number) -> Number:
 def greatest(first: Number, *others: Number) -> Number:
     """Return the largest."""
     for other in others:
-        if is_column(first) or is_column(other):
+        if isinstance(first, np.ndarray) or isinstance(other, np.ndarray):
             first = cast("Number", np.maximum(first, other))
         else:
             first = max(first, other)
@@ -84,22 +84,22 @@ def greatest(first: Number, *others: Number) -> Number:
 
 def truncated(value: float) -> int:
     """Return a number without what follows its point."""
-    return cast("int", np.trunc(value)) if is_column(value) else int(value)
+    return cast("int", np.trunc(value)) if isinstance(value, np.ndarray) else int(value)
 
 
 def rounded(value: float) -> int:
     """Return the nearest whole number, the even one of two."""
-    return cast("int", np.rint(value)) if is_column(value) else round(value)
+    return cast("int", np.rint(value)) if isinstance(value, np.ndarray) else round(value)
 
 
 def rounded_up(value: float) -> int:
     """Return the smallest whole number that is not below."""
-    return cast("int", np.ceil(value)) if is_column(value) else ceil(value)
+    return cast("int", np.ceil(value)) if isinstance(value, np.ndarray) else ceil(value)
 
 
 def power_of_two_within(value: int) -> int:
     """Return the largest power of two up to a number of at least 1."""
-    if not is_column(value):
+    if not isinstance(value, np.ndarray):
         return 1 << (value.bit_length() - 1)
     _, exponent = np.frexp(value)
     return cast("int", np.ldexp(0.5, exponent))

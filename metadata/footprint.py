@@ -6,14 +6,29 @@ within 7 %, training time within 13 %, with nothing fitted but the shares below.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil
 
-from metadata.features.task import completion_tokens, prompt_tokens, training_examples
-from metadata.methods import METHODS
-from metadata.records import Configuration, Device, Lengths, ModelProfile, Precision, Task
+from metadata import lengths
+from metadata.counts import Counts, counts_of, group_of
+from metadata.elementwise import (
+    any_of,
+    greatest,
+    least,
+    power_of_two_within,
+    rounded_up,
+    truncated,
+    where,
+)
+from metadata.features.task import training_examples
+from metadata.records import Configuration, Device, ModelProfile, Precision, Task
 from metadata.simulated import Phase
-from metadata.step_costs import LOGITS_TRAFFIC, UPDATE_OPERATIONS, StepCosts, step_costs
+from metadata.step_costs import (
+    LOGITS_TRAFFIC,
+    UPDATE_OPERATIONS,
+    StepCosts,
+    costs_of,
+    step_costs,
+)
+from metadata.terms import Terms, read
 
 MATMUL_SHARE = 0.45  # of a data sheet's dense FLOP/s that training's matrix products reach
 FP32_SHARE = 1 / 8  # of bf16's, on GPUs; data sheets go from 1/2 (RTX 3090) to 1/16 (A100)
@@ -39,21 +54,27 @@ class Held:
         return self.gradient_bytes + self.activation_bytes + self.logits_bytes
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """What one micro step needs; FLOPs and bytes of forward and backward together.
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What the passes of a micro-batch do, forward and backward together.
 
     `matmul_bytes` are read and written by matrix products, `bytes_moved` by all kernels.
     """
+
+    flops: float
+    bytes_moved: float
+    matmul_bytes: float
+    operations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint(Work):
+    """What one micro step needs: what it does, and what is held at the peak of each phase."""
 
     weights_bytes: int
     gradient_bytes: int
     state_bytes: int
     held: Mapping[Phase, Held]
-    flops: float
-    bytes_moved: float
-    matmul_bytes: float
-    operations: int
     trainable_parameters: int
 
     @property
@@ -119,12 +140,15 @@ def footprint(
         accumulates: Whether gradients of earlier micro-batches stay while this one runs.
     """
     costs = step_costs(configuration, model)
-    return _at(
-        costs,
-        micro_batch_size,
-        length_tokens,
-        target_share=target_share,
-        accumulates=accumulates,
+    batch = _Batch.of(costs, micro_batch_size, length_tokens, target_share=target_share)
+    moments = _moments(costs, batch, accumulates=accumulates)
+    return Footprint(
+        weights_bytes=int(costs.weights_bytes),
+        gradient_bytes=int(costs.gradient_bytes),
+        state_bytes=int(costs.state_bytes),
+        held={phase: max(held, key=lambda one: one.total_bytes) for phase, held in moments.items()},
+        trainable_parameters=costs.trainable,
+        **vars(_work(costs, batch)),
     )
 
 
@@ -139,29 +163,35 @@ def plan(configuration: Configuration, task: Task, *, memory_bytes: int | None =
         task: What it is to run on.
         memory_bytes: What one device may use, its own memory less a reserve where not given.
     """
-    device, batch = task.device, configuration.batch_size
+    counts = counts_of(group_of(configuration), task.model)
+    return planned(read(configuration), counts, task, memory_bytes=memory_bytes)
+
+
+def planned(terms: Terms, counts: Counts, task: Task, *, memory_bytes: int | None = None) -> Plan:
+    """Return the plan of one configuration, or a plan whose fields are columns of many."""
+    device, batch = task.device, terms.batch_size
     limit = memory_bytes or usable_bytes(device)
-    costs = step_costs(configuration, task.model)
-    share, targets = ceil(batch / device.count), target_share(configuration, task)
-    share = rows(configuration, task, share)
-    longest = longest_tokens(configuration, task)
-    most = share if device.kind == "cuda" else min(share, CPU_MICRO_BATCH)
-    size, needed = _largest(costs, most, longest, limit, target_share=targets)
-    accumulation = ceil(share / size)
-    steps = max(1, ceil(training_examples(task.dataset) * configuration.epochs / batch))
-    usual = _at(costs, size, padded_tokens(configuration, task, size), target_share=targets)
-    seconds = accumulation * pass_seconds(usual, device, configuration.precision)
+    costs, targets = costs_of(terms, counts, task.model), lengths.share_of_targets(terms, task)
+    share = lengths.rows(terms, task, rounded_up(batch / device.count))
+    longest = lengths.longest(terms, task)
+    most = share if device.kind == "cuda" else least(share, CPU_MICRO_BATCH)
+    size, peak = _largest(costs, most, longest, limit, target_share=targets)
+    accumulation = rounded_up(share / size)
+    steps = greatest(1, rounded_up(training_examples(task.dataset) * terms.epochs / batch))
+    length = lengths.padded(terms, task, size)
+    usual = _work(costs, _Batch.of(costs, size, length, target_share=targets))
+    seconds = accumulation * _pass_seconds(usual, device, is_fp32=terms.is_fp32)
     return Plan(
         micro_batch_size=size,
         accumulation_steps=accumulation,
         steps=steps,
         length_tokens=longest,
-        tokens=steps * batch * _mean_tokens(configuration, task),
-        weights_bytes=needed.weights_bytes,
-        peak_bytes=needed.peak_bytes,
+        tokens=steps * batch * lengths.mean(terms, task),
+        weights_bytes=truncated(costs.weights_bytes),
+        peak_bytes=peak,
         train_seconds=steps * (seconds + update_seconds(costs, device)),
         trainable_parameters=costs.trainable,
-        fits=needed.peak_bytes <= limit,
+        fits=peak <= limit,
     )
 
 
@@ -172,184 +202,139 @@ def usable_bytes(device: Device) -> int:
 
 def longest_tokens(configuration: Configuration, task: Task) -> int:
     """Return the length of the longest batch: the longest example's or a packed row's, cut."""
-    if configuration.packing:
-        batch = configuration.batch_size * _mean_tokens(configuration, task)
-        return max(2, min(batch, configuration.max_length_tokens))
-    prompt, completion = task.dataset.prompt_bytes, task.dataset.completion_bytes
-    return _cut((prompt.max + completion.max) / task.model.bytes_per_token, configuration, task)
-
-
-def padded_tokens(configuration: Configuration, task: Task, size: int) -> int:
-    """Return the usual length of a micro-batch, each example padded to the longest of it.
-
-    The longest of `size` draws lies near the quantile size / (size + 1). Packed rows share the
-    tokens of a batch.
-    """
-    if configuration.packing:
-        batch = configuration.batch_size
-        return ceil(batch * _mean_tokens(configuration, task) / rows(configuration, task, batch))
-    parts = (task.dataset.prompt_bytes, task.dataset.completion_bytes)
-    mean_bytes = sum(lengths.mean for lengths in parts)
-    long_bytes = sum(_quantile(lengths, size / (size + 1)) for lengths in parts)
-    tokens = max(mean_bytes, long_bytes if size > 1 else 0) / task.model.bytes_per_token
-    return _cut(tokens, configuration, task)
-
-
-def rows(configuration: Configuration, task: Task, examples: int) -> int:
-    """Return how many rows so many examples take: one each, or packed, as few as hold them."""
-    if not configuration.packing:
-        return examples
-    tokens = examples * _mean_tokens(configuration, task)
-    return max(1, ceil(tokens / configuration.max_length_tokens))
-
-
-def _mean_tokens(configuration: Configuration, task: Task) -> int:
-    parts = (task.dataset.prompt_bytes, task.dataset.completion_bytes)
-    mean_bytes = sum(lengths.mean for lengths in parts)
-    return _cut(mean_bytes / task.model.bytes_per_token, configuration, task)
-
-
-def _cut(tokens: float, configuration: Configuration, task: Task) -> int:
-    end = 1  # the token that ends a text
-    limit = min(configuration.max_length_tokens, room_tokens(configuration, task.model))
-    return max(2, min(ceil(tokens) + end, limit))
-
-
-def room_tokens(configuration: Configuration, model: ModelProfile) -> int:
-    """Return how much of the context the method's own tokens leave to a text."""
-    method = configuration.method
-    return model.context_tokens - METHODS[method.name].virtual_tokens(method.values)
-
-
-def _quantile(lengths: Lengths, share: float) -> float:
-    points = ((0.5, lengths.p50), (0.9, lengths.p90), (0.99, lengths.p99), (1.0, lengths.max))
-    for (low, at_low), (high, at_high) in pairwise(points):
-        if share <= high:
-            return at_low + (at_high - at_low) * (share - low) / (high - low)
-    return lengths.max
+    return lengths.longest(read(configuration), task)
 
 
 def target_share(configuration: Configuration, task: Task) -> float:
     """Return the share of a batch's tokens that the loss is on."""
-    if configuration.loss_on == "all":
-        return 1.0
-    completion = completion_tokens(task)
-    return completion / (completion + prompt_tokens(task))
+    return lengths.share_of_targets(read(configuration), task)
 
 
-def pass_seconds(needs: Footprint, device: Device, precision: Precision) -> float:
+def pass_seconds(needs: Work, device: Device, precision: Precision) -> float:
     """Return the time of a forward and backward pass.
 
     Matrix products are bound by FLOPs or by memory, other kernels by memory, and the whole by how
     fast operations can be started.
     """
+    return _pass_seconds(needs, device, is_fp32=precision == "fp32")
+
+
+def _pass_seconds(needs: Work, device: Device, *, is_fp32: bool) -> float:
     bytes_per_second = BANDWIDTH_SHARE * device.bandwidth_gb_per_second * 1e9
-    share = MATMUL_SHARE * (FP32_SHARE if precision == "fp32" and device.kind == "cuda" else 1.0)
-    products = max(
+    fp32_share = FP32_SHARE if device.kind == "cuda" else 1.0
+    share = MATMUL_SHARE * where(is_fp32, fp32_share, 1.0)
+    products = greatest(
         needs.flops / (share * device.bf16_tflops * 1e12),
         needs.matmul_bytes / bytes_per_second,
     )
     others = (needs.bytes_moved - needs.matmul_bytes) / bytes_per_second
-    return max(products + others, needs.operations * device.launch_microseconds * 1e-6)
+    return greatest(products + others, needs.operations * device.launch_microseconds * 1e-6)
 
 
 def update_seconds(costs: StepCosts, device: Device) -> float:
     """Return the time of clipping and of the optimizer's step."""
     bytes_per_second = BANDWIDTH_SHARE * device.bandwidth_gb_per_second * 1e9
     launches = UPDATE_OPERATIONS * device.launch_microseconds * 1e-6
-    return max(costs.update_bytes / bytes_per_second, launches)
+    return greatest(costs.update_bytes / bytes_per_second, launches)
 
 
 def _largest(
     costs: StepCosts, share: int, length: int, limit: int, *, target_share: float
-) -> tuple[int, Footprint]:
-    """Return the largest power of two up to the share that fits, and what it needs; else 1."""
-    size = 1 << (share.bit_length() - 1)
+) -> tuple[int, int]:
+    """Return the largest power of two up to the share that fits, and its peak bytes; else 1's."""
+    size = power_of_two_within(share)
     while True:
-        needed = _at(costs, size, length, target_share=target_share, accumulates=size < share)
-        if needed.peak_bytes <= limit or size == 1:
-            return size, needed
-        size //= 2
+        batch = _Batch.of(costs, size, length, target_share=target_share)
+        peak = _peak_bytes(costs, batch, accumulates=size < share)
+        is_too_large = (peak > limit) & (size > 1)
+        if not any_of(is_too_large):
+            return size, peak
+        size = where(is_too_large, size // 2, size)
 
 
-def _at(
-    costs: StepCosts, size: int, length: int, *, target_share: float, accumulates: bool = False
-) -> Footprint:
-    length += costs.tokens_before
-    tokens = size * length
-    pairs = tokens * length
-    kept = costs.kept_per_step + costs.kept_per_token * tokens + costs.kept_per_pair * pairs
-    live = costs.live_per_step + costs.live_per_token * tokens + costs.live_per_pair * pairs
-    logits = _Logits.of(costs, tokens, target_share=target_share)
-    matmul_bytes = costs.weight_traffic + 2 * (kept + live)
-    others = costs.traffic_per_token * tokens + costs.other_weight_traffic
-    scores = SCORES_TRAFFIC * (costs.kept_per_pair + costs.live_per_pair) * pairs
-    return Footprint(
-        weights_bytes=int(costs.weights_bytes),
-        gradient_bytes=int(costs.gradient_bytes),
-        state_bytes=int(costs.state_bytes),
-        held=_held(costs, kept, live, logits, accumulates=accumulates),
-        flops=costs.flops_per_token * tokens + costs.flops_per_pair * pairs + costs.flops_per_step,
-        bytes_moved=matmul_bytes + others + scores + LOGITS_TRAFFIC * logits.moved,
-        matmul_bytes=matmul_bytes,
-        operations=costs.operations,
-        trainable_parameters=costs.trainable,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """A micro-batch of a size and length: its tokens, and what is held and moved for them.
 
-
-@dataclass(frozen=True)
-class _Logits:
-    """Bytes of logits that are live at once at the end of each pass, and that are moved.
-
-    The `whole` are those of all positions.
-
-    Forward there are those of all positions, and those of the targets as they are and in fp32, or
-    of the targets in fp32 and their softmax. Backward there are three of the targets in fp32, or
-    two gradients of all positions and one of the targets.
+    Forward there are logits of all positions, the `whole`, and those of the targets as they are
+    and in fp32, or of the targets in fp32 and their softmax. Backward there are three of the
+    targets in fp32, or two gradients of all positions and one of the targets.
     """
 
-    whole: float
-    forward: float
-    backward: float
-    moved: float
+    tokens: float
+    pairs: float
+    kept: float
+    live: float
+    whole_logits: float
+    forward_logits: float
+    backward_logits: float
+    logits_moved: float
 
     @classmethod
-    def of(cls, costs: StepCosts, tokens: float, *, target_share: float) -> "_Logits":
+    def of(cls, costs: StepCosts, size: int, length: int, *, target_share: float) -> "_Batch":
+        length += costs.tokens_before
+        tokens = size * length
+        pairs = tokens * length
         every, fp32 = costs.logits_per_token * tokens, costs.logits_per_target * tokens
         targets, targets_fp32 = target_share * every, target_share * fp32
-        copied = 0.0 if every == fp32 else targets
+        copied = where(every == fp32, 0.0, targets)
+        backward = greatest(3 * targets_fp32, 2 * every + targets)
         return cls(
-            whole=every if costs.has_backward else 0.0,
-            forward=max(every + copied + targets_fp32, 2 * targets_fp32),
-            backward=max(3 * targets_fp32, 2 * every + targets) if costs.has_backward else 0.0,
-            moved=2 * (every + targets_fp32),
+            tokens=tokens,
+            pairs=pairs,
+            kept=costs.kept_per_step + costs.kept_per_token * tokens + costs.kept_per_pair * pairs,
+            live=costs.live_per_step + costs.live_per_token * tokens + costs.live_per_pair * pairs,
+            whole_logits=where(costs.has_backward, every, 0.0),
+            forward_logits=greatest(every + copied + targets_fp32, 2 * targets_fp32),
+            backward_logits=where(costs.has_backward, backward, 0.0),
+            logits_moved=2 * (every + targets_fp32),
         )
 
 
-def _held(
-    costs: StepCosts, kept: float, live: float, logits: _Logits, *, accumulates: bool
-) -> Mapping[Phase, Held]:
+def _work(costs: StepCosts, batch: _Batch) -> Work:
+    matmul_bytes = costs.weight_traffic + 2 * (batch.kept + batch.live)
+    others = costs.traffic_per_token * batch.tokens + costs.other_weight_traffic
+    scores = SCORES_TRAFFIC * (costs.kept_per_pair + costs.live_per_pair) * batch.pairs
+    flops = costs.flops_per_token * batch.tokens + costs.flops_per_pair * batch.pairs
+    return Work(
+        flops=flops + costs.flops_per_step,
+        bytes_moved=matmul_bytes + others + scores + LOGITS_TRAFFIC * batch.logits_moved,
+        matmul_bytes=matmul_bytes,
+        operations=costs.operations,
+    )
+
+
+def _peak_bytes(costs: StepCosts, batch: _Batch, *, accumulates: bool) -> int:
+    moments = _moments(costs, batch, accumulates=accumulates)
+    most = greatest(*(one.total_bytes for held in moments.values() for one in held))
+    return truncated(truncated(costs.weights_bytes) + truncated(costs.state_bytes) + most)
+
+
+def _moments(
+    costs: StepCosts, batch: _Batch, *, accumulates: bool
+) -> Mapping[Phase, tuple[Held, ...]]:
     """Return what is held around the loss, at the embeddings, and in the first layer's backward.
 
     Gradients grow while what was kept is freed, and the optimizer's step adds nothing of size.
     """
-    gradients = costs.gradient_bytes
-    earlier = gradients if accumulates else 0.0
-    kept += costs.head_table_per_step
-    moment = costs.moment_per_step
-    in_layer = Held(gradients, live + moment + max(0.0, earlier + kept - gradients), 0.0)
-    at_head = Held(earlier, kept + costs.head_table_per_step, logits.whole)
+    gradients, moment = costs.gradient_bytes, costs.moment_per_step
+    earlier = where(accumulates, gradients, 0.0)
+    kept = batch.kept + costs.head_table_per_step
+    freed = greatest(0.0, earlier + kept - gradients)
+    in_layer = Held(gradients, batch.live + moment + freed, 0.0)
+    at_head = Held(earlier, kept + costs.head_table_per_step, batch.whole_logits)
     at_embeddings = Held(earlier, costs.table_per_step, 0.0)
     return {
-        "forward": _most(
-            Held(earlier, kept, logits.forward),
+        "forward": (
+            Held(earlier, kept, batch.forward_logits),
             Held(earlier, kept + moment, 0.0),
             at_embeddings,
         ),
-        "backward": _most(Held(earlier, kept, logits.backward), at_head, in_layer, at_embeddings),
-        "optimizer": Held(gradients, 0.0, 0.0),
+        "backward": (
+            Held(earlier, kept, batch.backward_logits),
+            at_head,
+            in_layer,
+            at_embeddings,
+        ),
+        "optimizer": (Held(gradients, 0.0, 0.0),),
     }
-
-
-def _most(*held: Held) -> Held:
-    return max(held, key=lambda one: one.total_bytes)
