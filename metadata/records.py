@@ -114,10 +114,15 @@ class Lengths(Record):
 
 
 class Probe(Record):
-    """What the frozen base says of the data before training, in nats per completion token."""
+    """What the frozen base says of the data before training, in nats per completion token.
+
+    The gradient is that of the mean loss of some examples, by all weights of the base.
+    """
 
     loss_mean: Annotated[float, Field(ge=-(10**6), le=10**6)]
     loss_spread: Annotated[float, Field(ge=0, le=10**6)]
+    token_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    gradient_norm: Annotated[float, Field(ge=0, le=10**12)] | None = None
 
 
 class DatasetProfile(Record):
@@ -188,6 +193,9 @@ class Scores(Record):
     last_loss: float
     exact_match: Annotated[float, Field(ge=0, le=1)] | None = None
     mean_reciprocal_rank: Annotated[float, Field(ge=0, le=1)] | None = None
+    forgotten: float | None = Field(
+        default=None, description="nats per token lost on text of the base's own kind"
+    )
 
     def gain(self, keep: Literal["best", "last"]) -> float:
         """Return nats per token gained over the frozen base by the checkpoint that is kept."""

@@ -16,8 +16,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "calibrate": ("training_worker.calibration.command", "measure what this machine reaches"),
     "simulate": ("training_worker.simulation.command", "tell what a step needs, without a GPU"),
     "simulate-table": ("training_worker.simulation.table", "simulate many steps, for formulas"),
-    "pretrain": ("training_worker.pretrain", "make the tiny base model again"),
-    "tasks": ("training_worker.tasks.command", "write the synthetic datasets"),
+    "probe": ("training_worker.probe", "tell what a base makes of data before training"),
+    "pretrain": (
+        "training_worker.pretrain",
+        "make a base model, the shipped one or another",
+    ),
+    "tasks": ("training_worker.tasks.command", "list or write the generated datasets"),
 }
 DONE, FAILED, USED_WRONGLY = 0, 1, 2
 

@@ -2,6 +2,7 @@
 
 python -m training_worker campaign --output FOLDER --processes N --data FOLDER
 python -m training_worker campaign merge --output FOLDER --to FILE.parquet
+python -m training_worker campaign rerun --base-model FOLDER --rows N --seed N
 """
 
 import argparse
@@ -9,17 +10,20 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from metadata.errors import PeftwiseError
 from metadata.records import RunState
 from metadata.runs_file import write_runs
+from training_worker.campaigns import rerun
 from training_worker.campaigns.plan import PHASES, Item, plan_items
 from training_worker.campaigns.pool import work_off
+from training_worker.campaigns.probes import with_probes
+from training_worker.campaigns.results import Results
 from training_worker.campaigns.shards import done_ids, read_shards
 from training_worker.campaigns.sources import find_sources
 
@@ -28,9 +32,9 @@ BASE_MODEL = "peftwise-tiny"
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m training_worker campaign`; return the exit status."""
-    merging = bool(arguments) and arguments[0] == "merge"
+    command = COMMANDS.get(arguments[0] if arguments else "")
     try:
-        return _merge(arguments[1:]) if merging else _campaign(arguments)
+        return command(arguments[1:]) if command else _campaign(arguments)
     except PeftwiseError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_items(
-    items: Sequence[Item],
+    items: Iterable[Item],
     output: Path,
     *,
     processes: int,
@@ -49,11 +53,11 @@ def run_items(
 ) -> Counter[RunState]:
     """Do the items that are not in the output folder yet; return how many ended in which state."""
     done = done_ids(output)
-    left = [item for item in items if item.run_id not in done]
+    left = (item for item in items if item.run_id not in done)
     end = None if minutes is None else now() + 60 * minutes
     states: Counter[RunState] = Counter()
     with _bar() as bar:
-        row = bar.add_task("", total=len(items), completed=len(items) - len(left), failed=0, rate=0)
+        row = bar.add_task("", total=None, failed=0, rate=0)
         started = now()
 
         def report(state: RunState) -> None:
@@ -63,9 +67,9 @@ def run_items(
             bar.update(row, advance=1, failed=ended - states["succeeded"], rate=rate)
 
         work_off(
-            iter(left),
+            left,
             output,
-            processes=min(processes, max(1, len(left))),
+            processes=processes,
             is_over=lambda: end is not None and now() >= end,
             report=report,
         )
@@ -77,19 +81,17 @@ def _campaign(arguments: Sequence[str]) -> int:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they load torch
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    items = list(
-        plan_items(
-            find_sources(options.data, options.datasets),
-            options.base_model or [BASE_MODEL],
-            phases=options.plan,
-            random_runs=options.random_runs,
-            shuffle_seed=options.shuffle_seed,
-        )
+    items = plan_items(
+        find_sources(options.data, options.datasets),
+        options.base_model or [BASE_MODEL],
+        Results(options.output),
+        phases=options.plan,
+        shuffle_seed=options.shuffle_seed,
     )
     states = run_items(items, options.output, processes=options.processes, minutes=options.minutes)
-    known = len(done_ids(options.output) & {item.run_id for item in items})
     ended = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    sys.stdout.write(f"{known} of {len(items)} runs are there; now: {ended or 'none to do'}\n")
+    known = len(done_ids(options.output))
+    sys.stdout.write(f"{known} runs are there; now: {ended or 'none to do'}\n")
     return 0
 
 
@@ -99,8 +101,12 @@ def _merge(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--output", type=Path, action="append", required=True, help="may repeat")
     parser.add_argument("--to", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--base-model", action="append", help="probe it on its data; may repeat")
+    parser.add_argument("--data", type=Path, help="folder of *.jsonl, for these probes")
     options = parser.parse_args(arguments)
     runs = read_shards(options.output)
+    if options.base_model:
+        runs = list(with_probes(runs, options.data, options.base_model))
     write_runs(options.to, runs)
     states = Counter(run.state for run in runs)
     groups = len({run.task.dataset.group for run in runs})
@@ -109,12 +115,14 @@ def _merge(arguments: Sequence[str]) -> int:
     return 0
 
 
+COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"merge": _merge, "rerun": rerun.main}
+
+
 def _bar() -> Progress:
     return Progress(
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,} runs"),
         TextColumn("{task.fields[failed]} failed, {task.fields[rate]:,} an hour"),
-        TimeRemainingColumn(),
         console=Console(stderr=True),
     )
 
@@ -130,10 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="folder of *.jsonl; default: generated only")
     parser.add_argument("--datasets", type=_names, default=[], help="only these, by comma")
     parser.add_argument("--base-model", action="append", help="id or folder; may repeat")
-    parser.add_argument(
-        "--plan", type=_phases, default=PHASES, help=f"some of {','.join(PHASES)}, in this order"
-    )
-    parser.add_argument("--random-runs", type=int, default=8, help="for each pair")
+    parser.add_argument("--plan", type=_phases, help=f"some of {','.join(PHASES)}, in this order")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
     parser.add_argument("--shuffle-seed", type=int, default=0, help="order of the pairs")
     return parser

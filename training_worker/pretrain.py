@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tokenizers import Tokenizer
 
 from metadata.errors import PeftwiseError
+from training_worker.forgetting import write_texts
 from training_worker.pretraining.card import write_card
 from training_worker.pretraining.corpus import Rows, sample, token_rows
 from training_worker.pretraining.recipes import RECIPES
@@ -24,7 +25,7 @@ from training_worker.pretraining.tokenizer import (
     learn_tokenizer,
     special_id,
 )
-from training_worker.pretraining.trainer import Trained, build_model, train
+from training_worker.pretraining.trainer import Trained, build_model, held_out_rows, train
 
 _DEFAULTS = Settings(output=Path("model"), cache=Path())
 
@@ -44,6 +45,7 @@ def pretrain(settings: Settings) -> Trained:
     )
     trained = _train_with_bar(model, rows_NL, settings, console)
     save(model, tokenizer, trained, settings)
+    write_texts(settings.output, tokenizer.decode_batch(held_out_rows(rows_NL, settings.seed)))
     return trained
 
 

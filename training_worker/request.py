@@ -26,6 +26,7 @@ class RunRequest:
 
     Attributes:
         base_model: Hugging Face id, folder, or the id of a shipped base model.
+        own_text: Text of the kind that the base was trained on, to tell what is forgotten of it.
         device: auto, cpu or cuda.
         output_folder: Where the adapter is written; None writes none.
         serve_with: What is to load it; None: as the method leaves it.
@@ -38,6 +39,7 @@ class RunRequest:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     configuration: Configuration
+    own_text: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     device: str = "auto"
     output_folder: Path | None = None

@@ -13,6 +13,7 @@ from training_worker.adapter import add_adapter, save_adapter, trainable
 from training_worker.data import Tokens, encode_splits, padding_id
 from training_worker.entries import resolve
 from training_worker.failures import check_kept, classify
+from training_worker.forgetting import encode_texts
 from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
 from training_worker.micro_batch import first_micro_batch, profile_of
@@ -64,7 +65,9 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     length = min(configuration.max_length_tokens, base.context_tokens - before)
     splits = encode_splits(request, base.tokenizer, max_length_tokens=length)
     judge = Judge(base.model, base.tokenizer, splits, request.scoring, ledger)
+    own_text = encode_texts(request.own_text, base.tokenizer, context_tokens=base.context_tokens)
     base_validation, base_test = judge.validate(), judge.test()
+    base_own = judge.read(own_text)
 
     learner = _learner(base, request, splits.train)
     ledger.trainable_parameters = sum(weight.numel() for weight in learner.weights.values())
@@ -87,6 +90,8 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     check_kept(checkpoints.kept(configuration.keep).loss, base_validation)
     rankings = choose_rankings(request, base.tokenizer, max_length_tokens=length)
     scores = judge.compare(checkpoints, base_test, keep=configuration.keep, rankings=rankings)
+    if base_own is not None:
+        scores = scores.model_copy(update={"forgotten": (judge.read(own_text) or 0.0) - base_own})
     if request.output_folder is not None:
         folder, form = request.output_folder, request.serve_with
         save_adapter(learner.model, configuration, folder, serve_with=form)

@@ -23,11 +23,11 @@ from training_worker.request import RunRequest, ScoreSettings
 
 @dataclass(frozen=True)
 class ExampleScores:
-    """Per example, shape (E,): nats and number of completion tokens, and if all were foreseen."""
+    """Per example, shape (E,): nats and number of completion tokens, and how many were foreseen."""
 
     nats_E: torch.Tensor
     tokens_E: torch.Tensor
-    exact_E: torch.Tensor
+    right_E: torch.Tensor
 
     @property
     def loss(self) -> float:
@@ -41,7 +41,13 @@ class ExampleScores:
         Teacher-forced: each token is foreseen from the true ones before it, which for greedy
         decoding is the same as generating the completion exactly.
         """
-        return float(self.exact_E.double().mean())
+        exact_E = (self.right_E == self.tokens_E) & (self.tokens_E > 0)
+        return float(exact_E.double().mean())
+
+    @property
+    def token_accuracy(self) -> float:
+        """Return the share of completion tokens that are the most probable one."""
+        return float(self.right_E.sum() / self.tokens_E.sum().clamp(min=1))
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,10 @@ class Judge:
         scores = self._score(self.splits.test)
         check_finite(scores.loss, step=self.ledger.steps, split="test")
         return scores
+
+    def read(self, texts: Sequence[Tokens]) -> float | None:
+        """Return nats per token of texts; None where there are none."""
+        return self._score(texts).loss if texts else None
 
     def compare(
         self,
@@ -122,7 +132,7 @@ def score(
     """Return the scores of each example in the order given; the model is left in eval mode."""
     model.eval()
     nats_E = torch.zeros(len(examples), dtype=torch.float64)
-    tokens_E, exact_E = torch.zeros_like(nats_E), torch.zeros(len(examples), dtype=torch.bool)
+    tokens_E, right_E = torch.zeros_like(nats_E), torch.zeros_like(nats_E)
     by_length = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
     for start in range(0, len(examples), batch_size):
         rows = by_length[start : start + batch_size]
@@ -132,8 +142,8 @@ def score(
             padding_id=padding_id(tokenizer),
             device=model.device,
         )
-        nats_E[rows], tokens_E[rows], exact_E[rows] = _score_batch(model, batch)
-    return ExampleScores(nats_E, tokens_E, exact_E)
+        nats_E[rows], tokens_E[rows], right_E[rows] = _score_batch(model, batch)
+    return ExampleScores(nats_E, tokens_E, right_E)
 
 
 def target_logits(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -213,9 +223,9 @@ def with_completion(example: Example, completion: str) -> Example:
 def _score_batch(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     logits, labels, is_target_BL = target_logits(model, batch)
     nats = functional.cross_entropy(logits, labels, reduction="none").double()
-    is_wrong = (logits.argmax(dim=-1) != labels).double()
+    is_right = (logits.argmax(dim=-1) == labels).double()
     tokens_B = is_target_BL.sum(dim=1).double()
     row = is_target_BL.nonzero()[:, 0]
     nats_B = torch.zeros_like(tokens_B).index_add_(0, row, nats)
-    wrong_B = torch.zeros_like(tokens_B).index_add_(0, row, is_wrong)
-    return nats_B.cpu(), tokens_B.cpu(), ((wrong_B == 0) & (tokens_B > 0)).cpu()
+    right_B = torch.zeros_like(tokens_B).index_add_(0, row, is_right)
+    return nats_B.cpu(), tokens_B.cpu(), right_B.cpu()

@@ -3,8 +3,8 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,29 +12,41 @@ from metadata.features.device import find_device
 from metadata.features.model import find_model
 from metadata.messages import Limits
 from metadata.priors import rate_ratio
-from metadata.records import RunState
+from metadata.records import Run, RunState, Scores
 from metadata.runs_file import read_runs
 from metadata.space import check
 from metadata.table import build_table, relative_key
 from training_worker import campaign
-from training_worker.campaigns.core import DEFAULT, WIDTH_RULE, core_configurations
+from training_worker.campaigns.core import DEFAULT, SCREENING, WIDTH_RULE, core_configurations
+from training_worker.campaigns.pairs import Pair, find_pairs, seconds_of_core
 from training_worker.campaigns.plan import (
-    EXTREME_RATIOS,
+    BEST,
+    BUDGETS,
+    HIGH_RATIOS,
     MOST_STEPS,
-    MOST_TOKENS,
+    SECOND_SEED,
+    SPREAD,
+    TOKENS,
+    WINNERS,
     Item,
-    find_pairs,
+    core,
+    limits,
+    near,
     plan_items,
     run_id,
+    seeds,
+    spread,
 )
 from training_worker.campaigns.pool import work_off
+from training_worker.campaigns.results import Results
 from training_worker.campaigns.shards import append, done_ids, new_shard, read_shards
 from training_worker.campaigns.sources import find_sources
-from training_worker.campaigns.work import failed
+from training_worker.campaigns.work import do, failed
 
 SECRET = "zanzibar"  # a word of every prompt, which no run may tell
 TINY = "peftwise-tiny"
 PAIRS = 2 * 3  # datasets, sizes
+CORE = 24  # configurations
 
 
 @pytest.fixture(scope="module")
@@ -50,47 +62,64 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def items(data: Path) -> list[Item]:
-    return list(plan_items(find_sources(data, ["colours", "stories"]), [TINY]))
+def pairs(data: Path) -> list[Pair]:
+    return find_pairs(find_sources(data, ["colours", "stories"]), [TINY], core_seconds=1e6)
+
+
+@pytest.fixture(scope="module")
+def items(pairs: list[Pair]) -> list[Item]:
+    return [item for pair in pairs for item in core(pair, 0, {})]
+
+
+def plan(data: Path, folder: Path, **options: Any) -> list[Item]:
+    sources = find_sources(data, ["colours"])
+    return list(plan_items(sources, [TINY], Results(folder), **options))
 
 
 def short_items(data: Path, base_model: str, count: int) -> list[Item]:
-    sources = find_sources(data, ["colours"])
-    chosen = plan_items(sources, [base_model], phases=["core"])
+    found = find_pairs(find_sources(data, ["colours"]), [base_model], core_seconds=1e6)
+    chosen = core(found[0], 0, {})
     return [item for item in chosen if item.configuration.epochs <= 3][:count]
 
 
-def test_the_core_is_twenty_different_configurations_that_every_model_can_run(data: Path) -> None:
-    (pair, *_) = find_pairs(find_sources(data, ["colours"]), [TINY])
-    large = pair.task.model_copy(update={"model": find_model("meta-llama/Llama-3.2-3B")})
-    for task in (pair.task, large):
-        core = core_configurations(task)
-        for configuration in core.values():
+def scored(item: Item, gain: float) -> Run:
+    """Return the record of a run that gained so much."""
+    scores = Scores(base_loss=50.0, best_loss=50.0 - gain, last_loss=50.0 - gain)
+    done = failed(item, "", "succeeded")
+    return done.model_copy(update={"scores": scores})
+
+
+def test_the_core_is_many_different_configurations_that_every_model_can_run(
+    pairs: list[Pair],
+) -> None:
+    large = pairs[0].task.model_copy(update={"model": find_model("meta-llama/Llama-3.2-3B")})
+    for task in (pairs[0].task, large):
+        found = core_configurations(task)
+        for configuration in found.values():
             check(configuration, task.model)
-        keys = {relative_key(configuration, task.model) for configuration in core.values()}
+        keys = {relative_key(configuration, task.model) for configuration in found.values()}
 
-        assert len(core) == len(keys) == 20
-    methods = {configuration.method.name for configuration in core.values()}
-    assert methods == {"lora", "rslora", "dora", "ia3", "bitfit", "full"}
-    assert {configuration.optimizer.name for configuration in core.values()} == {"adamw", "lion"}
+        assert len(found) == len(keys) == CORE
+        assert found.keys() >= set(SCREENING)
+    assert len({configuration.method.name for configuration in found.values()}) >= 9
 
 
-def test_the_default_is_among_the_core_with_its_rate_and_with_the_rule_s(data: Path) -> None:
-    (pair, *_) = find_pairs(find_sources(data, ["colours"]), [TINY])
-    core = core_configurations(pair.task)
+def test_the_default_is_among_the_core_with_its_rate_and_with_the_rule_s(
+    pairs: list[Pair],
+) -> None:
+    found = core_configurations(pairs[0].task)
 
-    assert core[DEFAULT].optimizer.learning_rate == 2e-4
-    assert core[DEFAULT].method.values["r"] == 16
-    assert rate_ratio(core[WIDTH_RULE], pair.task.model) == pytest.approx(1.0)
-    assert core[DEFAULT].method == core[WIDTH_RULE].method
+    assert found[DEFAULT].optimizer.learning_rate == 2e-4
+    assert found[DEFAULT].method.values["r"] == 16
+    assert rate_ratio(found[WIDTH_RULE], pairs[0].task.model) == pytest.approx(1.0)
+    assert found[DEFAULT].method == found[WIDTH_RULE].method
 
 
 def test_a_core_configuration_is_the_same_on_every_dataset(items: list[Item]) -> None:
     of_pair: dict[str, set[str]] = {}
     for item in items:
-        if item.detail.startswith("core"):
-            key = relative_key(item.configuration, item.task.model)
-            of_pair.setdefault(item.task.pair, set()).add(key)
+        key = relative_key(item.configuration, item.task.model)
+        of_pair.setdefault(item.task.pair, set()).add(key)
 
     assert len(of_pair) == PAIRS
     assert len({frozenset(keys) for keys in of_pair.values()}) == 1
@@ -108,60 +137,119 @@ def test_run_ids_name_pair_configuration_seed_and_limits(items: list[Item]) -> N
     assert run_id(elsewhere, item.configuration, item.limits) == item.run_id
 
 
-def test_the_core_of_every_pair_comes_first_and_pair_by_pair(items: list[Item]) -> None:
-    core = [item for item in items if item.core and item.configuration.seed == 0]
-    repeats = [item for item in items if item.core and item.configuration.seed > 0]
-    pairs = [pair for pair, _ in groupby(core, key=lambda item: item.task.pair)]
+def test_pairs_whose_core_takes_too_long_are_left_out(data: Path, pairs: list[Pair]) -> None:
+    seconds = sorted(seconds_of_core(pair) for pair in pairs)
 
-    assert items[: len(core)] == core
-    assert items[len(core) : len(core) + len(repeats)] == repeats
-    assert len(pairs) == len(set(pairs)) == PAIRS
-    assert len(core) == PAIRS * 20
-    assert len(repeats) == PAIRS * 4
+    kept = find_pairs(find_sources(data, ["colours", "stories"]), [TINY], core_seconds=seconds[2])
+
+    assert len(kept) == 3
 
 
-def test_repeats_differ_from_the_core_by_their_seed_alone(items: list[Item]) -> None:
-    core = {(item.task.pair, item.configuration.key) for item in items if item.core}
-    repeats = [item for item in items if item.core and item.configuration.seed > 0]
+def test_each_dataset_is_screened_once_before_anything_else(data: Path, tmp_path: Path) -> None:
+    planned = plan(data, tmp_path)
 
-    assert all((item.task.pair, item.configuration.key) in core for item in repeats)
-    assert {item.configuration.seed for item in repeats} == {1, 2}
+    assert [item.detail.removeprefix("core: ") for item in planned] == [
+        name for name in core_configurations(planned[0].task) if name in SCREENING
+    ]
+    assert {item.sized.size for item in planned} == {200}
 
 
-def test_what_is_beyond_the_core_is_possible_and_affordable(items: list[Item]) -> None:
-    beyond = [item for item in items if not item.core]
+@pytest.mark.parametrize(("gain", "goes_on"), [(0.0, False), (2.0, True)])
+def test_what_the_base_cannot_learn_is_dropped_after_the_screening(
+    data: Path, tmp_path: Path, gain: float, goes_on: bool
+) -> None:
+    shard = new_shard(tmp_path)
+    for item in plan(data, tmp_path):
+        append(shard, scored(item, gain))
+
+    planned = plan(data, tmp_path, phases=["core"])
+
+    assert {item.sized.size for item in planned} >= ({40, 200} if goes_on else set())
+    assert bool(planned) == goes_on
+
+
+def test_the_best_of_a_pair_are_repeated_with_another_seed_alone(
+    items: list[Item], pairs: list[Pair]
+) -> None:
+    of_pair = [item for item in items if item.task.pair == pairs[0].task.pair]
+    runs = {item.run_id: scored(item, gain) for gain, item in enumerate(of_pair)}
+
+    repeated = list(seeds(pairs[0], 0, runs))
+
+    assert [item.detail for item in repeated] == [item.detail for item in of_pair[::-1][:BEST]]
+    for again, item in zip(repeated, of_pair[::-1], strict=False):
+        assert again.configuration == item.configuration.model_copy(update={"seed": SECOND_SEED})
+
+
+def test_neighbours_of_the_best_are_tried(items: list[Item], pairs: list[Pair]) -> None:
+    of_pair = [item for item in items if item.task.pair == pairs[0].task.pair]
+    runs = {item.run_id: scored(item, gain) for gain, item in enumerate(of_pair)}
+
+    tried = list(near(pairs[0], 0, runs))
+
+    assert len(tried) == WINNERS
+    assert not {item.run_id for item in tried} & runs.keys()
+    for item in tried:
+        check(item.configuration, item.task.model)
+
+
+def test_the_methods_take_turns_over_the_pairs(pairs: list[Pair]) -> None:
+    turns = [item for number in range(4) for item in spread(pairs[number], number, {})]
+
+    assert len({item.configuration.method.name for item in turns}) >= 0.9 * len(turns)
+
+
+def test_what_is_beyond_the_core_is_possible_and_affordable(pairs: list[Pair]) -> None:
+    beyond = [item for pair in pairs[:3] for item in spread(pair, 0, {})]
     for item in beyond:
         check(item.configuration, item.task.model)
         dataset, steps = item.task.dataset, item.configuration.epochs * item.sized.size
         mean = dataset.prompt_bytes.mean + dataset.completion_bytes.mean
         tokens = item.sized.size * min(256, mean / item.task.model.bytes_per_token)
+        most = BUDGETS[-1] * 1.1
 
-        assert item.configuration.epochs <= max(0.55, 1.05 * MOST_TOKENS / tokens)
-        assert steps / item.configuration.batch_size <= 1.05 * MOST_STEPS
-    assert sum(item.detail == "random" for item in beyond) == PAIRS * 8
+        assert item.configuration.epochs <= max(0.05, most * TOKENS / tokens)
+        assert steps / item.configuration.batch_size <= max(1, most * MOST_STEPS)
+    assert len(beyond) == 3 * SPREAD
 
 
-def test_some_rates_are_far_above_the_usual(items: list[Item]) -> None:
-    ratios = [
-        rate_ratio(item.configuration, item.task.model)
-        for item in items
-        if item.detail == "high rate"
-    ]
+def test_some_runs_are_to_fail(pairs: list[Pair]) -> None:
+    planned = [item for number in range(3) for item in limits(pairs[number], number, {})]
+    high = [item for item in planned if item.detail == "high rate"]
 
-    assert len(ratios) == PAIRS
-    assert all(EXTREME_RATIOS[0] * 0.99 <= ratio <= EXTREME_RATIOS[1] * 1.01 for ratio in ratios)
+    details = sorted(item.detail for item in planned)
+    assert details == [*["high rate"] * 3, "short of memory", "short of time"]
+    for item in high:
+        ratio = rate_ratio(item.configuration, item.task.model)
+        assert HIGH_RATIOS[0] * 0.99 <= ratio <= HIGH_RATIOS[1] * 1.01
+        assert item.configuration.gradient_clipping == "none"
 
 
 def test_the_plan_is_the_same_again_and_another_shuffle_only_orders_it_anew(
-    data: Path, items: list[Item]
+    data: Path, tmp_path: Path
 ) -> None:
     sources = find_sources(data, ["colours", "stories"])
-    again = [item.run_id for item in plan_items(sources, [TINY])]
-    shuffled = [item.run_id for item in plan_items(sources, [TINY], shuffle_seed=3)]
 
-    assert again == [item.run_id for item in items]
-    assert shuffled != again
-    assert sorted(shuffled) == sorted(again)
+    def planned(seed: int) -> list[str]:
+        results = Results(tmp_path)
+        return [item.run_id for item in plan_items(sources, [TINY], results, shuffle_seed=seed)]
+
+    assert planned(0) == planned(0)
+    assert planned(3) != planned(0)
+    assert sorted(planned(3)) == sorted(planned(0))
+
+
+def test_results_are_read_as_they_are_written(items: list[Item], tmp_path: Path) -> None:
+    results, shard, pair = Results(tmp_path), new_shard(tmp_path), items[0].task.pair
+    known = [len(results.of(pair))]
+    for item in items[:2]:
+        append(shard, scored(item, 1.0))
+        whole = shard.read_text()
+        shard.write_text(whole + '{"cut off in the mid')
+        known.append(len(results.of(pair)))
+        shard.write_text(whole)
+
+    assert known == [0, 1, 2]
 
 
 def test_a_campaign_does_nothing_twice_and_makes_one_file(
@@ -258,3 +346,38 @@ def test_an_unknown_phase_is_used_wrongly(tmp_path: Path) -> None:
         campaign.main(["--output", str(tmp_path), "--plan", "core,nonsense"])
 
     assert exit_info.value.code == 2
+
+
+def test_a_merged_run_is_probed_and_trained_again_bit_for_bit(
+    data: Path, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, merged = tmp_path / "campaign", tmp_path / "runs.parquet"
+    places = ["--base-model", tiny_llama, "--data", str(data)]
+    campaign.run_items(short_items(data, tiny_llama, 1), output, processes=1)
+    campaign.main(["merge", "--output", str(output), "--to", str(merged), *places])
+    (run,) = read_runs(merged)
+
+    status = campaign.main(["rerun", "--table", str(merged), "--rows", "3", *places])
+
+    assert run.task.dataset.probe is not None
+    assert run.task.dataset.probe.gradient_norm is not None
+    assert status == 0
+    assert capsys.readouterr().out.endswith(f"{run.task.model.id}: equal\n1 of 1 hold\n")
+
+
+def test_a_run_that_scores_otherwise_is_told(
+    data: Path, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, merged = tmp_path / "campaign", tmp_path / "runs.parquet"
+    (item,) = short_items(data, tiny_llama, 1)
+    done = do(item)
+    assert done.scores is not None
+    wrong = done.scores.model_copy(update={"best_loss": done.scores.best_loss - 0.5})
+    append(new_shard(output), done.model_copy(update={"scores": wrong}))
+    campaign.main(["merge", "--output", str(output), "--to", str(merged)])
+
+    places = ["--base-model", tiny_llama, "--data", str(data)]
+    status = campaign.main(["rerun", "--table", str(merged), *places])
+
+    assert status == 1
+    assert "0 of 1 hold" in capsys.readouterr().out

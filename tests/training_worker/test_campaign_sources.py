@@ -96,7 +96,8 @@ def test_a_profile_describes_the_file_whose_training_part_has_the_size(data: Pat
             described = profile(sized)
 
             assert described.examples == sized.size * 5 // 4
-            assert described.group == source.group
+            kind = source.group if source.file else f"generated-{source.kind}"
+            assert described.group == kind
             assert described.name == f"{source.group}-{sized.size}"
 
 

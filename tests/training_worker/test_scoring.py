@@ -42,7 +42,8 @@ def test_losses_are_nats_per_completion_token_over_all_examples(tokenizer) -> No
     foreseen, missed = -log(0.3), -log(0.1)
     assert scores.nats_E.tolist() == pytest.approx([2 * foreseen, missed, 2 * foreseen])
     assert scores.tokens_E.tolist() == [2, 1, 2]
-    assert scores.exact_E.tolist() == [True, False, True]
+    assert (scores.right_E == scores.tokens_E).tolist() == [True, False, True]
+    assert scores.token_accuracy == pytest.approx(4 / 5)
     assert scores.loss == pytest.approx((4 * foreseen + missed) / 5)
     assert scores.exact_match == pytest.approx(2 / 3)
 

@@ -8,6 +8,9 @@ carries over.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
+from metadata.parameters import defaults
 from metadata.priors import usual_rate
 from metadata.records import (
     Choice,
@@ -85,12 +88,15 @@ ENTRIES: Mapping[str, Entry] = {
         schedule="constant_with_cooldown",
         epochs=5,
     ),
+    "miss": Entry(method="miss", values={"r": 32}, epochs=5),
+    "loha-mlp": Entry(method="loha", values={"r": 8, "alpha": 16}, target_modules="mlp", epochs=8),
+    "propulsion": Entry(method="propulsion", batch_size=4, epochs=10),
+    "lora-prodigy": Entry(method="lora", values=_rank(8), optimizer="prodigy", epochs=5),
     "bitfit": Entry(method="bitfit", batch_size=4, epochs=10),
     "full": Entry(method="full", schedule="cosine", epochs=4),
     "full-low-rate": Entry(method="full", rate_ratio=0.3, batch_size=4, epochs=8),
 }
-REPEATED = (WIDTH_RULE, "lora-mlp")  # with other seeds, to measure the noise of seeds
-REPEAT_SEEDS = (1, 2)
+SCREENING = (WIDTH_RULE, "lora-low-rate", "lora-mlp", "full")  # a dataset that none learns goes
 
 
 def core_configurations(task: Task) -> dict[str, Configuration]:
@@ -121,11 +127,15 @@ def shortened(configuration: Configuration, task: Task) -> Configuration:
 
 def _configuration(entry: Entry, task: Task) -> Configuration:
     rate = usual_rate(entry.method, entry.optimizer, task.model) * entry.rate_ratio
+    values = defaults(METHODS[entry.method].parameters) | dict(entry.values)
+    of_optimizer = defaults(OPTIMIZERS[entry.optimizer].parameters)
+    if OPTIMIZERS[entry.optimizer].has_learning_rate:
+        of_optimizer["learning_rate"] = rate
     cooldown = {"cooldown_fraction": 0.2} if entry.schedule == "constant_with_cooldown" else {}
     return Configuration(
-        method=Choice.model_validate({"name": entry.method, **entry.values}),
+        method=Choice.model_validate({"name": entry.method, **values}),
         target_modules=entry.target_modules,
-        optimizer=OptimizerChoice(name=entry.optimizer, learning_rate=rate),
+        optimizer=OptimizerChoice.model_validate({"name": entry.optimizer, **of_optimizer}),
         schedule=ScheduleChoice.model_validate(
             {"name": entry.schedule, "warmup_fraction": 0.03, **cooldown}
         ),

@@ -1,38 +1,43 @@
-"""What a campaign runs, in which order: whole pairs of the core first."""
+"""What a campaign runs, in which order.
 
-import json
-from collections.abc import Iterator, Sequence
+First four runs of each dataset and base model screen out what the base cannot learn. Then come
+blocks of pairs, every phase of a block before the next block: an interruption leaves whole pairs,
+and pairs come in a shuffled order, so that it leaves some of every kind.
+
+Phases after the core look at results; what is planned is the same again from the same results.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from random import Random
 
 import numpy as np
 
-from metadata.errors import UnknownModel
-from metadata.features.device import this_machine
-from metadata.features.model import find_model, profile_model
 from metadata.messages import Limits
+from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.priors import usual_rate
-from metadata.records import Configuration, Device, ModelProfile, Task, content_hash
-from metadata.space import sample
-from training_worker.campaigns.core import (
-    REPEAT_SEEDS,
-    REPEATED,
-    core_configurations,
-    shortened,
-)
-from training_worker.campaigns.sources import Sized, Source, profile, sizes
-from training_worker.model import resolve_model
+from metadata.records import Configuration, Device, Run, Task, content_hash
+from metadata.space import neighbours, sample
+from training_worker.campaigns.core import SCREENING, core_configurations, shortened
+from training_worker.campaigns.pairs import Pair, find_pairs, seconds_of
+from training_worker.campaigns.results import Results
+from training_worker.campaigns.sources import Sized, Source
 
-PHASES = ("core", "repeats", "random", "extreme")
-MOST_TOKENS = 60_000  # of one run beyond the core: about ten seconds of one thread
-MOST_STEPS = 400
-EXTREME_RATIOS = (10.0, 30.0)  # of the usual rate, to see training diverge
+BLOCK = 16  # pairs
+SCREEN_EXAMPLES = 200  # or the nearest size above that is there, else the largest
+LEAST_GAIN = 0.1  # nats per token that the best of the screening must gain
+BEST, SECOND_SEED = 5, 1
+SPREAD, WINNERS, NEIGHBOURS = 8, 3, 1  # runs of a pair beyond the core; winners; of each winner
+TOKENS = 30_000  # of a normal run beyond the core
+BUDGETS = (0.25, 1.0, 4.0)  # times that
+MOST_STEPS = 400  # in a normal run
+HIGH_RATIOS = (3.0, 10.0)  # of the usual rate, without clipping, to see training diverge
 LONGEST_RUN_SECONDS = 300.0  # far beyond any run of a tiny model: only a stuck one meets it
-SHORT_SECONDS = 1.0  # of the few runs that are cut off by time
-SCARCE_OF_WEIGHTS = 1.5  # memory of the few runs that are short of it, over fp32 weights
-LIMITED_EVERY = 8  # pairs: one of them has a run cut off by time and one short of memory
+SHORT_SHARE = 0.3  # of the forecast time, for runs that are cut off
+SCARCE_OF_WEIGHTS = 1.5  # memory of the runs that are short of it, over fp32 weights
+LIMITED_EVERY = 3  # pairs: one of them has a run cut off by time, another one short of memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,71 +54,130 @@ class Item:
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """One dataset at one size on one base model."""
-
-    sized: Sized
-    base_model: str
-    task: Task
+Runs = Mapping[str, Run]
+Phase = Callable[[Pair, int, Runs], Iterator[Item]]
 
 
 def plan_items(
     sources: Sequence[Source],
     base_models: Sequence[str],
+    results: Results,
     *,
-    phases: Sequence[str] = PHASES,
-    random_runs: int = 8,
+    phases: Sequence[str] | None = None,
     shuffle_seed: int = 0,
 ) -> Iterator[Item]:
-    """Yield the runs of a campaign: each phase on all pairs before the next.
+    """Yield the runs of a campaign, those that are done among them, looking at results as it goes.
 
-    An interruption leaves whole pairs, and pairs come in a shuffled order, so that it leaves some
-    of every kind.
+    Raises:
+        UnknownModel: A base model is no known id, and no folder with a config.json.
     """
     pairs = find_pairs(sources, base_models)
     Random(shuffle_seed).shuffle(pairs)
-    makers = {
-        "core": _core,
-        "repeats": _repeats,
-        "random": lambda pair: _random(pair, random_runs),
-        "extreme": _extreme,
-    }
-    seen: set[str] = set()
-    for phase in phases:
-        for pair in pairs:
-            for item in makers[phase](pair):
-                if item.run_id not in seen:
-                    seen.add(item.run_id)
-                    yield item
+    chosen = tuple(PHASES) if phases is None else phases
+    screened = screening_pairs(pairs)
+    if "screen" in chosen:
+        for pair in screened.values():
+            yield from screen(pair)
+    for start in range(0, len(pairs), BLOCK):
+        block = [
+            (start + place, pair)
+            for place, pair in enumerate(pairs[start : start + BLOCK])
+            if passes(screened[pair.subject], results)
+        ]
+        for name in (phase for phase in chosen if phase != "screen"):
+            for number, pair in block:
+                yield from PHASES[name](pair, number, results.of(pair.task.pair))
 
 
-def find_pairs(sources: Sequence[Source], base_models: Sequence[str]) -> list[Pair]:
-    """Return every dataset at every size on every base model, on this machine's CPU."""
-    device = this_machine()
-    models = {base_model: describe_model(base_model) for base_model in base_models}
-    return [
-        _pair(sized, base_model, model, device)
-        for source in sources
-        for sized in sizes(source)
-        for base_model, model in models.items()
-    ]
+def screening_pairs(pairs: Sequence[Pair]) -> dict[tuple[str, str], Pair]:
+    """Return the pair on which each dataset and base model are screened."""
+    found: dict[tuple[str, str], Pair] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.sized.size):
+        known = found.get(pair.subject)
+        if known is None or known.sized.size < SCREEN_EXAMPLES:
+            found[pair.subject] = pair
+    return {pair.subject: found[pair.subject] for pair in pairs}
 
 
-def describe_model(base_model: str) -> ModelProfile:
-    """Return the profile of a base model by id or folder.
+def passes(pair: Pair, results: Results) -> bool:
+    """Say whether the best of a pair's screening gained enough; not where it was not screened."""
+    screening = {item.run_id for item in screen(pair)}
+    runs = results.of(pair.task.pair)
+    gains = [runs[known].score for known in screening & runs.keys()]
+    return max((gain for gain in gains if gain is not None), default=0.0) >= LEAST_GAIN
 
-    Raises:
-        UnknownModel: It is no known id, and no folder with a config.json.
-    """
-    config = Path(resolve_model(base_model)) / "config.json"
-    name = Path(base_model).name
-    try:
-        return find_model(name)
-    except UnknownModel:
-        if not config.is_file():
-            raise
-    return profile_model(json.loads(config.read_text(encoding="utf-8")), id=name)
+
+def screen(pair: Pair) -> Iterator[Item]:
+    """Yield a few of the core."""
+    for item in core(pair, 0, {}):
+        if item.detail.removeprefix("core: ") in SCREENING:
+            yield item
+
+
+def core(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
+    """Yield the core, the same on every pair."""
+    del number, runs
+    for name, configuration in core_configurations(pair.task).items():
+        yield item_of(pair, configuration, detail=f"core: {name}", core=True)
+
+
+def seeds(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
+    """Yield the best of the core again with another seed."""
+    del number
+    for run in _best([run for run in runs.values() if run.core], BEST):
+        again = run.configuration.model_copy(update={"seed": SECOND_SEED})
+        yield item_of(pair, again, detail=run.origin.detail, core=True)
+
+
+def spread(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
+    """Yield runs drawn from the whole space, the methods in turn over all pairs."""
+    del runs
+    rng, names = _rng(pair), sorted(METHODS)
+    optimizers = _optimizers(pair.task.device)
+    for place in range(SPREAD):
+        turn = number * SPREAD + place
+        budget = float(rng.choice(BUDGETS))
+        for drawn in _next_that_exists(pair, names, turn, rng, optimizers):
+            yield item_of(pair, affordable(drawn, pair, budget=budget), detail="spread")
+
+
+def near(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
+    """Yield neighbours of the best so far."""
+    del number
+    rng, optimizers = _rng(pair, salt=2), _optimizers(pair.task.device)
+    for run in _best(list(runs.values()), WINNERS):
+        found = neighbours(
+            run.configuration, pair.task.model, count=NEIGHBOURS, rng=rng, optimizers=optimizers
+        )
+        for configuration in found:
+            yield item_of(pair, affordable(configuration, pair, budget=BUDGETS[-1]), detail="near")
+
+
+def limits(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
+    """Yield runs that may fail: of a rate far too high, short of time or of memory."""
+    del runs
+    rng = _rng(pair, salt=1)
+    optimizers = _optimizers(pair.task.device, with_rate=True)
+    high, limited = sample(pair.task.model, count=2, rng=rng, optimizers=optimizers)
+    ratio = float(np.exp(rng.uniform(*np.log(HIGH_RATIOS))))
+    yield item_of(pair, affordable(_unsafe(high, pair, ratio), pair), detail="high rate")
+    limited = affordable(limited, pair)
+    if number % LIMITED_EVERY == 0:
+        seconds = max(0.2, SHORT_SHARE * seconds_of([limited], pair.task))
+        short = Limits(train_seconds=float(f"{seconds:.2g}"))
+        yield item_of(pair, limited, detail="short of time", limits=short)
+    if number % LIMITED_EVERY == 1:
+        yield _scarce(pair, limited)
+
+
+PHASES: Mapping[str, Phase] = {
+    "screen": lambda pair, number, runs: screen(pair),
+    "core": core,
+    "seeds": seeds,
+    "spread": spread,
+    "near": near,
+    "limits": limits,
+}
 
 
 def run_id(task: Task, configuration: Configuration, limits: Limits) -> str:
@@ -127,48 +191,46 @@ def run_id(task: Task, configuration: Configuration, limits: Limits) -> str:
     )[:32]
 
 
-def _pair(sized: Sized, base_model: str, model: ModelProfile, device: Device) -> Pair:
-    task = Task(model=model, dataset=profile(sized), device=device)
-    return Pair(sized=sized, base_model=base_model, task=task)
+def affordable(configuration: Configuration, pair: Pair, *, budget: float = 1.0) -> Configuration:
+    """Return a configuration with no more epochs than the tokens and steps of a budget allow."""
+    fitted = shortened(configuration, pair.task)
+    dataset, model = pair.task.dataset, pair.task.model
+    mean = (dataset.prompt_bytes.mean + dataset.completion_bytes.mean) / model.bytes_per_token
+    tokens = pair.sized.size * min(mean, fitted.max_length_tokens)
+    steps = MOST_STEPS * fitted.batch_size / pair.sized.size
+    most = budget * min(TOKENS / tokens, steps)
+    epochs = float(f"{min(fitted.epochs, max(0.05, most)):.2g}")
+    return fitted.model_copy(update={"epochs": epochs})
 
 
-def _core(pair: Pair) -> Iterator[Item]:
-    for name, configuration in core_configurations(pair.task).items():
-        yield _item(pair, configuration, detail=f"core: {name}", core=True)
+def _best(runs: Sequence[Run], most: int) -> list[Run]:
+    scored = [run for run in runs if run.score is not None and run.configuration.seed == 0]
+    return sorted(scored, key=lambda run: (-(run.score or 0.0), run.id))[:most]
 
 
-def _repeats(pair: Pair) -> Iterator[Item]:
-    core = core_configurations(pair.task)
-    for seed in REPEAT_SEEDS:
-        for name in REPEATED:
-            repeated = core[name].model_copy(update={"seed": seed})
-            yield _item(pair, repeated, detail=f"core: {name}", core=True)
+def _next_that_exists(
+    pair: Pair, names: Sequence[str], turn: int, rng: np.random.Generator, optimizers: list[str]
+) -> list[Configuration]:
+    """Draw a configuration of the method whose turn it is, or of the first after it that exists."""
+    for place in count(turn):
+        name = names[place % len(names)]
+        found = sample(pair.task.model, count=1, rng=rng, methods=[name], optimizers=optimizers)
+        if found or place == turn + len(names):
+            return found
+    return []
 
 
-def _random(pair: Pair, count: int) -> Iterator[Item]:
-    optimizers = _optimizers(pair.task.device)
-    for drawn in sample(pair.task.model, count=count, rng=_rng(pair), optimizers=optimizers):
-        yield _item(pair, affordable(drawn, pair), detail="random")
-
-
-def _extreme(pair: Pair) -> Iterator[Item]:
-    rng = _rng(pair, salt=1)
-    optimizers = _optimizers(pair.task.device, with_rate=True)
-    drawn = sample(pair.task.model, count=3, rng=rng, optimizers=optimizers)
-    ratio = float(np.exp(rng.uniform(*np.log(EXTREME_RATIOS))))
-    yield _item(pair, affordable(_at_ratio(drawn[0], pair, ratio), pair), detail="high rate")
-    if int(pair.task.dataset.sha256[:8], 16) % LIMITED_EVERY == 0:
-        slow, large = (affordable(found, pair) for found in drawn[1:])
-        yield _item(pair, slow, detail="short of time", limits=Limits(train_seconds=SHORT_SECONDS))
-        memory = round(4 * SCARCE_OF_WEIGHTS * pair.task.model.parameters)
-        scarce = pair.task.device.model_copy(update={"memory_bytes": memory})
-        small = Pair(
-            sized=pair.sized,
-            base_model=pair.base_model,
-            task=pair.task.model_copy(update={"device": scarce}),
-        )
-        limits = Limits(train_seconds=LONGEST_RUN_SECONDS, memory_bytes=memory)
-        yield _item(small, large, detail="short of memory", limits=limits)
+def _scarce(pair: Pair, configuration: Configuration) -> Item:
+    """Return a run on a device with hardly more memory than the weights take."""
+    memory = round(4 * SCARCE_OF_WEIGHTS * pair.task.model.parameters)
+    device = pair.task.device.model_copy(update={"memory_bytes": memory})
+    small = Pair(
+        sized=pair.sized,
+        base_model=pair.base_model,
+        task=pair.task.model_copy(update={"device": device}),
+    )
+    limits = Limits(train_seconds=LONGEST_RUN_SECONDS, memory_bytes=memory)
+    return item_of(small, configuration, detail="short of memory", limits=limits)
 
 
 def _optimizers(device: Device, *, with_rate: bool = False) -> list[str]:
@@ -181,25 +243,17 @@ def _optimizers(device: Device, *, with_rate: bool = False) -> list[str]:
     ]
 
 
-def affordable(configuration: Configuration, pair: Pair) -> Configuration:
-    """Return a configuration with no more epochs than tokens and steps allow."""
-    fitted = shortened(configuration, pair.task)
-    dataset, model = pair.task.dataset, pair.task.model
-    mean = (dataset.prompt_bytes.mean + dataset.completion_bytes.mean) / model.bytes_per_token
-    tokens = pair.sized.size * min(mean, fitted.max_length_tokens)
-    most = min(MOST_TOKENS / tokens, MOST_STEPS * fitted.batch_size / pair.sized.size)
-    epochs = float(f"{min(fitted.epochs, max(0.5, most)):.2g}")
-    return fitted.model_copy(update={"epochs": epochs})
-
-
-def _at_ratio(configuration: Configuration, pair: Pair, ratio: float) -> Configuration:
+def _unsafe(configuration: Configuration, pair: Pair, ratio: float) -> Configuration:
+    """Return a configuration with a high rate, nothing clipped, and its last checkpoint kept."""
     method, optimizer = configuration.method.name, configuration.optimizer
     rate = float(f"{usual_rate(method, optimizer.name, pair.task.model) * ratio:.3g}")
     changed = optimizer.model_copy(update={"learning_rate": rate})
-    return configuration.model_copy(update={"optimizer": changed})
+    return configuration.model_copy(
+        update={"optimizer": changed, "gradient_clipping": "none", "keep": "last"}
+    )
 
 
-def _item(
+def item_of(
     pair: Pair,
     configuration: Configuration,
     *,
@@ -207,6 +261,7 @@ def _item(
     core: bool = False,
     limits: Limits | None = None,
 ) -> Item:
+    """Return a run to do on a pair."""
     limits = limits or Limits(train_seconds=LONGEST_RUN_SECONDS)
     return Item(
         run_id=run_id(pair.task, configuration, limits),
@@ -221,4 +276,5 @@ def _item(
 
 
 def _rng(pair: Pair, *, salt: int = 0) -> np.random.Generator:
-    return np.random.default_rng([salt, int(pair.task.dataset.sha256[:15], 16)])
+    seed = int(content_hash([pair.task.pair])[:15], 16)
+    return np.random.default_rng([salt, seed])

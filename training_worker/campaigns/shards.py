@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from metadata.records import Run
 
-_PATTERN = "runs-*.jsonl"
+PATTERN = "runs-*.jsonl"
 
 
 def new_shard(output: Path) -> Path:
@@ -50,7 +50,7 @@ def read_shards(folders: Iterable[Path]) -> list[Run]:
 
 
 def _records(folder: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    for path in sorted(folder.glob(_PATTERN)):
+    for path in sorted(folder.glob(PATTERN)):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)

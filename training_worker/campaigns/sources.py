@@ -95,9 +95,13 @@ def examples_of(sized: Sized) -> Splits:
 
 @cache  # small; asked for by every base model
 def profile(sized: Sized) -> DatasetProfile:
-    """Return the profile of a whole file of which `size` examples are trained on."""
-    examples = in_file_order(_at_size(sized))
-    return profile_dataset(examples, name=sized.name, group=sized.source.group)
+    """Return the profile of a whole file of which `size` examples are trained on.
+
+    All datasets of one generator are one group: who knows one knows something of the others.
+    """
+    source, examples = sized.source, in_file_order(_at_size(sized))
+    group = source.group if source.file else f"{GENERATED}-{source.kind}"
+    return profile_dataset(examples, name=sized.name, group=group)
 
 
 def generated_name(source: Source) -> str:

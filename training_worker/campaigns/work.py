@@ -14,15 +14,16 @@ from metadata.records import Origin, Run, RunState
 from training_worker.campaigns.plan import Item
 from training_worker.campaigns.shards import append, new_shard
 from training_worker.campaigns.sources import TEST_EXAMPLES, VALIDATION_EXAMPLES, examples_of
+from training_worker.forgetting import read_texts
 from training_worker.model import resolve_model
 from training_worker.request import RunRequest, ScoreSettings
 from training_worker.run import run
 
-EVALUATIONS = 5
+EVALUATIONS = 4
 SCORING = ScoreSettings(
     validation_examples=VALIDATION_EXAMPLES,
     test_examples=TEST_EXAMPLES,
-    ranked_examples=8,
+    ranked_examples=0,
     batch_size=32,
 )
 SOURCE = "campaign"
@@ -41,6 +42,7 @@ def do(item: Item) -> Run:
         limits=item.limits,
         device="cuda" if item.task.device.kind == "cuda" else "cpu",
         evaluations=EVALUATIONS,
+        own_text=read_texts(Path(resolve_model(item.base_model))),
         scoring=SCORING,
     )
     result = run(request)

@@ -14,6 +14,7 @@ from training_worker.pretraining.corpus import Rows
 from training_worker.pretraining.settings import Settings
 
 HELD_OUT_ROWS = 256
+TEXT_ROWS, TEXT_TOKENS = 16, 160  # of them kept as text beside the model
 _WARMUP_FRACTION = 0.02
 _FINAL_FRACTION = 0.02  # of the peak rate, at the end of the cosine
 _WEIGHT_DECAY = 0.1
@@ -106,9 +107,20 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def held_out_rows(rows_NL: Rows, seed: int) -> list[list[int]]:
+    """Return the start of some rows that are never trained on."""
+    order_N = np.random.default_rng(seed).permutation(len(rows_NL))
+    picked = order_N[-min(TEXT_ROWS, _held_out(len(rows_NL))) :]
+    return [[int(token) for token in row] for row in rows_NL[picked, :TEXT_TOKENS]]
+
+
+def _held_out(rows: int) -> int:
+    return max(1, min(HELD_OUT_ROWS, rows // 50))
+
+
 def _split(rows_NL: Rows, seed: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     order_N = np.random.default_rng(seed).permutation(len(rows_NL))
-    held_out = max(1, min(HELD_OUT_ROWS, len(rows_NL) // 50))
+    held_out = _held_out(len(rows_NL))
     tensor = torch.from_numpy(
         rows_NL[order_N].astype(np.int16 if rows_NL.max() < 2**15 else np.int32)
     )
