@@ -171,6 +171,7 @@ def _describe(
         advice=advise(question, chosen, held, knobs),
         notes=notes_on(
             chosen,
+            question.task.model,
             asked_checkpointing=asked.configuration.gradient_checkpointing,
             fits=chosen.upper_bytes <= question.memory_bytes,
         ),

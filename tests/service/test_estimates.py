@@ -325,3 +325,24 @@ def test_the_limit_is_a_line_where_it_is_near_and_told_where_it_is_far() -> None
     assert 'class="limit"' in near
     assert 'class="limit"' not in far
     assert "80\N{NO-BREAK SPACE}GiB, far above this picture" in far
+
+
+def test_a_family_whose_layers_are_not_known_is_marked(client: TestClient) -> None:
+    config = {
+        "model_type": "brandnew",
+        "hidden_size": 512,
+        "intermediate_size": 1376,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "vocab_size": 32_000,
+        "max_position_embeddings": 2048,
+    }
+
+    known, new = (
+        ask(client, base_model={"id": "me/mine", "config": {**config, "model_type": family}})
+        for family in ("llama", "brandnew")
+    )
+
+    assert not any("brandnew" in note for note in known["notes"])
+    assert "of the family brandnew are not known" in new["notes"][0]
+    assert new["peak_memory_bytes"] == pytest.approx(known["peak_memory_bytes"])

@@ -17,12 +17,13 @@ from metadata.errors import (
 from metadata.features.model import find_model
 from metadata.knowledge import Knowledge
 from metadata.priors import rate_ratio
-from metadata.records import OptimizerChoice
+from metadata.records import OptimizerChoice, Run
 from metadata.space import suited
 from service.recommender.answer import answer
 from service.recommender.candidates import propose
 from service.recommender.question import GIB, build_question
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
+from service.recommender.summary import summarise
 
 Ask = Callable[..., RecommendationAnswer]
 
@@ -329,3 +330,15 @@ def test_data_of_any_size_gets_finite_forecasts_or_a_clear_refusal(
     else:
         given = ask(dataset={"profile": profile}, budget=budget)
         assert all(np.isfinite(o.train_seconds.high) for o in given.configurations)
+
+
+def test_a_family_whose_layers_are_not_known_is_marked(
+    knowledge: Knowledge, runs: list[Run]
+) -> None:
+    task = runs[0].task
+    model = task.model.model_copy(update={"family": "brandnew"})
+
+    marked = summarise(knowledge, task.model_copy(update={"model": model})).advice
+
+    assert "of the family brandnew are not known" in marked
+    assert "are not known" not in summarise(knowledge, task).advice
