@@ -1,0 +1,224 @@
+"""Is there something to learn from the meta-dataset, and how much of it carries over?
+
+    python benchmarks/meta_dataset.py [--runs FILE] [--output FILE]
+
+FILE is a Parquet file of runs, the shipped ones by default. Candidates are the core of each pair;
+regret is 0 for the best allowed one and 1 for the median one. Printed are, over leaving one dataset
+out: the regret of one run by the best average, by the greedy portfolio and by a plain LightGBM, with
+everything allowed, PEFT methods only, half the memory and half the time of the pair's runs; beside
+them that of a picker who knows the pair, who chooses by one seed and is scored by another. Then
+what share of the variance of regret lies in the configuration alone, and how alike datasets are.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+from scipy.stats import spearmanr
+
+from metadata.arrays import Booleans, Floats, Integers
+from metadata.records import Run
+from metadata.regret import WORST_REGRET
+from metadata.runs_file import SHIPPED_RUNS, read_runs
+from metadata.surrogates.scenarios import balance, fill, greedy
+from metadata.table import Table, build_table
+
+SETTINGS = {"num_leaves": 15, "n_estimators": 200, "learning_rate": 0.05, "n_jobs": 1}
+FIRST_SEED, SECOND_SEED = 0, 1
+
+
+@dataclass(frozen=True)
+class Game:
+    """The core of the usable pairs: P pairs, K configurations, NaN where one is not allowed.
+
+    Attributes:
+        regret_PK: Of the mean score of all seeds.
+        first_PK, second_PK: Of one seed alone, on the same scale.
+        X_PKF: What describes each configuration on its pair.
+        group_P: The fold of each pair.
+    """
+
+    regret_PK: Floats
+    first_PK: Floats
+    second_PK: Floats
+    X_PKF: Floats
+    group_P: Integers
+
+
+Allowed = Callable[[Run, Mapping[str, float]], bool]
+
+
+def is_peft(run: Run, usual: Mapping[str, float]) -> bool:
+    """Leave full fine-tuning out."""
+    del usual
+    return run.configuration.method.name != "full"
+
+
+def _within(name: str) -> Allowed:
+    """Allow what costs no more than the pair's usual run."""
+
+    def allowed(run: Run, usual: Mapping[str, float]) -> bool:
+        return run.costs is not None and getattr(run.costs, name) <= usual[name]
+
+    return allowed
+
+
+SCENARIOS: Mapping[str, Allowed] = {
+    "all": lambda run, usual: True,
+    "PEFT only": is_peft,
+    "half the memory": _within("peak_tensor_bytes"),
+    "half the time": _within("train_seconds"),
+}
+
+
+def game_of(table: Table, allowed: Allowed) -> Game:
+    """Return the core of the usable pairs as arrays, what is not allowed left out."""
+    pairs, rows_PK = table.usable, table.core_rows[table.usable]
+    mask_PK = np.zeros(rows_PK.shape, dtype=bool)
+    seeds = [np.full(rows_PK.shape, np.nan) for _ in (FIRST_SEED, SECOND_SEED)]
+    for place, rows in enumerate(rows_PK):
+        mask_PK[place] = _allowed(table, rows, allowed)
+        for k, row in enumerate(rows):
+            for run in table.rows[row] if row >= 0 else ():
+                if run.configuration.seed in (FIRST_SEED, SECOND_SEED) and run.score is not None:
+                    seeds[run.configuration.seed][place, k] = run.score
+    score_PK = np.where(rows_PK >= 0, table.score_N[rows_PK], np.nan)
+    tried_PK = (rows_PK >= 0) & mask_PK
+    enough_P = (np.isfinite(score_PK) & tried_PK).sum(axis=1) >= 3
+    scale = _scale(np.where(tried_PK, score_PK, np.nan)[enough_P])
+    regret_PK = np.where(tried_PK[enough_P], _regret(score_PK[enough_P], *scale), np.nan)
+    return Game(
+        regret_PK=regret_PK,
+        first_PK=np.where(tried_PK, seeds[0], np.nan)[enough_P],
+        second_PK=_regret(np.where(tried_PK, seeds[1], np.nan)[enough_P], *scale, failed=np.nan),
+        X_PKF=table.X_NF[rows_PK][enough_P],
+        group_P=table.group_P[pairs][enough_P],
+    )
+
+
+def _allowed(table: Table, rows: Integers, allowed: Allowed) -> Booleans:
+    runs = [table.rows[row][0] if row >= 0 else None for row in rows]
+    names = ("peak_tensor_bytes", "train_seconds")
+    costs = [run.costs for run in runs if run is not None and run.costs is not None]
+    usual = {name: float(np.median([getattr(one, name) for one in costs])) for name in names}
+    return np.array([run is not None and allowed(run, usual) for run in runs])
+
+
+def _scale(score_PK: Floats) -> tuple[Floats, Floats]:
+    best_P = np.nanmax(score_PK, axis=1)
+    return best_P, best_P - np.nanmedian(score_PK, axis=1)
+
+
+def _regret(
+    score_PK: Floats, best_P: Floats, spread_P: Floats, *, failed: float = WORST_REGRET
+) -> Floats:
+    distance = (best_P[:, None] - score_PK) / np.maximum(spread_P, 1e-9)[:, None]
+    clipped: Floats = np.clip(distance, 0.0, WORST_REGRET)
+    return np.where(np.isfinite(distance), clipped, failed)
+
+
+def first_picks(game: Game) -> dict[str, float]:
+    """Return the regret of one run by each player, the mean over datasets left out."""
+    told: dict[str, list[float]] = {}
+    for group in np.unique(game.group_P):
+        held, known = game.group_P == group, game.group_P != group
+        weight_T = balance(game.group_P[known])
+        filled_TK = fill(game.regret_PK[known], weight_T)
+        players = {
+            "best average": np.argsort(weight_T @ filled_TK, kind="stable"),
+            "portfolio": greedy(filled_TK, weight_T, count=filled_TK.shape[1]),
+        }
+        for name, order in players.items():
+            told.setdefault(name, []).append(
+                _mean(_first(row, order) for row in game.regret_PK[held])
+            )
+        told.setdefault("LightGBM", []).append(_learnt(game, known, held))
+        told.setdefault("knows the pair", []).append(_mean(_known(game, held)))
+    return {name: _mean(values) for name, values in told.items()}
+
+
+def _first(regret_K: Floats, order: Integers) -> float:
+    """Return the regret of the first of an order that is allowed."""
+    return float(next(regret_K[k] for k in order if np.isfinite(regret_K[k])))
+
+
+def _learnt(game: Game, known: Booleans, held: Booleans) -> float:
+    finite = np.isfinite(game.regret_PK[known])
+    model = lightgbm.LGBMRegressor(**SETTINGS, verbose=-1, random_state=0)
+    model.fit(game.X_PKF[known][finite], game.regret_PK[known][finite])
+    picked = []
+    for X_KF, regret_K in zip(game.X_PKF[held], game.regret_PK[held], strict=True):
+        said_K = np.where(np.isfinite(regret_K), model.predict(X_KF), np.inf)
+        picked.append(float(regret_K[int(np.argmin(said_K))]))
+    return _mean(picked)
+
+
+def _known(game: Game, held: Booleans) -> list[float]:
+    """Choose by the first seed among what has a second, and score by that."""
+    found = []
+    for first_K, second_K in zip(game.first_PK[held], game.second_PK[held], strict=True):
+        both_K = np.isfinite(first_K) & np.isfinite(second_K)
+        if both_K.any():
+            found.append(float(second_K[int(np.argmax(np.where(both_K, first_K, -np.inf)))]))
+    return found
+
+
+def _mean(values: Any) -> float:
+    found = [value for value in values if np.isfinite(value)]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def shares(game: Game) -> dict[str, float]:
+    """Return what share of the variance of regret a configuration's mean explains, and likeness."""
+    regret_PK = game.regret_PK
+    complete = np.isfinite(regret_PK)
+    mean_K = np.nanmean(regret_PK, axis=0)
+    left = np.where(complete, regret_PK - mean_K, np.nan)
+    names = np.unique(game.group_P)
+    means = np.array([np.nanmean(regret_PK[game.group_P == name], axis=0) for name in names])
+    alike = spearmanr(means, axis=1, nan_policy="omit").statistic
+    above = np.asarray(alike)[np.triu_indices(len(names), k=1)]
+    return {
+        "of the variance lies in the configuration alone": float(
+            1 - np.nanvar(left) / np.nanvar(regret_PK)
+        ),
+        "is the mean rank correlation between two datasets": float(np.mean(above)),
+        "of pairs have another best configuration than the best average": float(
+            np.mean(np.nanargmin(regret_PK, axis=1) != np.argmin(mean_K))
+        ),
+    }
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=SHIPPED_RUNS)
+    parser.add_argument("--output", type=Path, help="the figures as JSON")
+    options = parser.parse_args()
+    table = build_table(read_runs(options.runs))
+    told: dict[str, Any] = {}
+    for name, allowed in SCENARIOS.items():
+        told[name] = first_picks(game_of(table, allowed))
+    told["shares"] = shares(game_of(table, is_peft))
+    groups = len(np.unique(table.group_P[table.usable]))
+    print(f"{len(table.runs)} runs, {len(table.usable)} pairs of {groups} folds\n")
+    players = list(told["all"])
+    print(f"{'regret of one run':20}" + "".join(f"{player:>16}" for player in players))
+    for name in SCENARIOS:
+        print(f"{name:20}" + "".join(f"{told[name][player]:>16.3f}" for player in players))
+    print()
+    for name, share in told["shares"].items():
+        print(f"{share:6.2f} {name}")
+    if options.output:
+        options.output.write_text(json.dumps(told, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
