@@ -272,7 +272,7 @@ class _Batch:
 
     @classmethod
     def of(cls, costs: StepCosts, size: int, length: int, *, target_share: float) -> "_Batch":
-        length += costs.tokens_before
+        length = length + costs.tokens_before  # a column is not changed in place
         tokens = size * length
         pairs = tokens * length
         every, fp32 = costs.logits_per_token * tokens, costs.logits_per_target * tokens

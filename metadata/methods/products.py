@@ -1,10 +1,10 @@
 """Updates that are products element by element, or Kronecker's: of high rank from few numbers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from metadata.architectures import Linear
-from metadata.elementwise import for_each, greatest, where
+from metadata.elementwise import for_each, greatest, pick, where
 from metadata.methods.conditions import at_most_the_width, plain_linears
 from metadata.methods.low_rank import RANK, count_lora, kept_input, shared_input
 from metadata.methods.spec import MethodSpec, beside_the_base
@@ -84,22 +84,22 @@ def _factors_of(width: int, factor: int) -> tuple[int, int]:
 
 def count_glora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count what scales and shifts the weights, and where there is a bias what moves it."""
-    rank = whole(values, "r")
-    ways: Mapping[str, Callable[[Linear], int]] = {
-        "lora": lambda t: rank * (t.d_in + t.d_out),
-        "vector": lambda t: t.d_out,
-        "constant": lambda t: 1,
-    }
-    both = ways[str(values["config_A_B"])]
-    biases: Mapping[str, Callable[[Linear], int]] = {
-        "lora": lambda t: rank * (t.d_in + 1),
-        "vector": lambda t: t.d_in,
-    }
-    moved = biases[str(values["config_C"])]
-    shifts = ways[str(values["config_D_E"])]
-    return model.layers * sum(
-        2 * both(t) + (moved(t) + 2 * shifts(t) if t.bias else 0) for t in targets
+    biased, rank = tuple(t for t in targets if t.bias), whole(values, "r")
+    d_in = sum(t.d_in for t in biased)
+    moves = {"lora": rank * (d_in + len(biased)), "vector": d_in}
+    scales, shifts = (
+        pick(values[name], _glora_ways(rank, of))
+        for name, of in (("config_A_B", targets), ("config_D_E", biased))
     )
+    return model.layers * (2 * scales + pick(values["config_C"], moves) + 2 * shifts)
+
+
+def _glora_ways(rank: int, targets: Targets) -> Mapping[str, int]:
+    return {
+        "lora": rank * sum(t.d_in + t.d_out for t in targets),
+        "vector": sum(t.d_out for t in targets),
+        "constant": len(targets),
+    }
 
 
 def freeze_glora(values: Values, targets: Targets, model: ModelProfile) -> int:
