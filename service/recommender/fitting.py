@@ -10,6 +10,7 @@ from math import log
 import numpy as np
 
 from metadata.arrays import Booleans, Floats
+from metadata.columns import fastest_plans, make_columns
 from metadata.errors import NothingFits
 from metadata.footprint import Plan, plan
 from metadata.knowledge import Forecast, Knowledge
@@ -35,13 +36,14 @@ class Planned:
 
 
 def make_fit(candidates: list[Candidate], question: Question, known: Knowledge) -> list[Planned]:
-    """Return each candidate with its plan, checkpointed only where it fits no other way.
+    """Return each candidate with its plan: micro-batch and checkpointing that take the least time.
 
-    What evidence or a rule speaks for and would take too long comes in a shorter version too.
+    Of those that fit, that is. What evidence or a rule speaks for and would take too long comes in
+    a shorter version too.
     """
     aim = _aim(question, known)
-    planned = [_make_one_fit(c.configuration, c.source, question, aim) for c in candidates]
-    return [*planned, *_shorter(planned, question, aim)]
+    planned = _make_fit(candidates, question, aim)
+    return [*planned, *_make_fit(list(_shorter(planned, aim)), question, aim)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +68,26 @@ def _aim(question: Question, known: Knowledge) -> _Aim:
     )
 
 
-def _make_one_fit(
-    configuration: Configuration, source: Source, question: Question, aim: _Aim
-) -> Planned:
-    planned = plan(configuration, question.task, memory_bytes=aim.memory_bytes)
-    if not planned.fits:
-        configuration = configuration.model_copy(update={"gradient_checkpointing": True})
-        planned = plan(configuration, question.task, memory_bytes=aim.memory_bytes)
-    return Planned(configuration=configuration, source=source, plan=planned)
+def _make_fit(candidates: list[Candidate], question: Question, aim: _Aim) -> list[Planned]:
+    columns = make_columns([one.configuration for one in candidates])
+    checkpoints_C, plans = fastest_plans(columns, question.task, memory_bytes=aim.memory_bytes)
+    return [
+        Planned(
+            configuration=_checkpointed(one.configuration, is_on=is_on),
+            source=one.source,
+            plan=plans[number],
+        )
+        for number, (one, is_on) in enumerate(zip(candidates, checkpoints_C.tolist(), strict=True))
+    ]
 
 
-def _shorter(candidates: list[Planned], question: Question, aim: _Aim) -> Iterator[Planned]:
+def _checkpointed(configuration: Configuration, *, is_on: bool) -> Configuration:
+    if configuration.gradient_checkpointing == is_on:
+        return configuration
+    return configuration.model_copy(update={"gradient_checkpointing": is_on})
+
+
+def _shorter(candidates: list[Planned], aim: _Aim) -> Iterator[Candidate]:
     if aim.train_seconds is None:
         return
     for candidate in candidates:
@@ -85,7 +96,7 @@ def _shorter(candidates: list[Planned], question: Question, aim: _Aim) -> Iterat
         if candidate.source in FRESH or seconds <= aim.train_seconds or epochs < FEWEST_EPOCHS:
             continue
         shorter = candidate.configuration.model_copy(update={"epochs": float(f"{epochs:.2g}")})
-        yield _make_one_fit(shorter, "neighbour", question, aim)
+        yield Candidate(configuration=shorter, source="neighbour")
 
 
 @dataclass(frozen=True, kw_only=True)
