@@ -70,7 +70,10 @@ def count_nothing(values: Values, targets: tuple[Linear, ...], model: ModelProfi
 class MethodSpec:
     """One PEFT method as data and pure arithmetic.
 
-    The same entry feeds the search space, the footprint, the catalogue and the worker.
+    The same entry feeds the search space, the footprint, the catalogue and the worker. What counts
+    takes values as numbers, or as columns of many configurations: it says `where`, `least` or
+    `rounded_up` of `metadata.elementwise` instead of `if`, `min` or `ceil` of a value. Conditions
+    take one configuration's values.
 
     Attributes:
         target: Dotted name of a PEFT config class, or of a function of our own
