@@ -149,6 +149,37 @@ def test_the_same_seed_makes_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(weights[0][1], weights[1][1])
 
 
+def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training_worker.pretraining.trainer._KEEP_EVERY", 3)
+    settings = small(tmp_path, tokens=4096)
+    tokenizer = learn_tokenizer(texts_of(settings), vocabulary=VOCABULARY)
+    rows_NL = token_rows(settings, tokenizer)
+
+    def weights(stop_at: int) -> tuple[list[int], torch.Tensor]:
+        model, seen = build_model(settings, end_id=0, padding_id=1), []
+
+        def report(step: int, loss: float) -> None:
+            seen.append(step)
+            if step == stop_at:
+                raise KeyboardInterrupt
+
+        train(model, rows_NL, settings, report=report)
+        return seen, model.model.norm.weight.detach().clone()
+
+    monkeypatch.setattr("training_worker.pretraining.trainer._REPORT_EVERY", 1)
+    whole = weights(stop_at=0)
+    with pytest.raises(KeyboardInterrupt):
+        weights(stop_at=5)
+    rest = weights(stop_at=0)
+
+    assert whole[0] == list(range(1, settings.steps + 1))
+    assert rest[0] == list(range(4, settings.steps + 1))
+    assert torch.equal(rest[1], whole[1])
+    assert not list(settings.cache.glob("peftwise-pretraining-*"))
+
+
 def test_rows_come_from_the_cache_the_second_time(tmp_path: Path) -> None:
     settings = small(tmp_path, tokens=2048)
     tokenizer = learn_tokenizer(texts_of(settings), vocabulary=VOCABULARY)

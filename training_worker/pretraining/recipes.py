@@ -7,21 +7,21 @@ base is tuned matters. None but `peftwise-tiny` ships.
 from collections.abc import Mapping
 from typing import Any
 
-OWN: dict[str, Any] = {"corpus_tokens": 20_000_000, "batch_tokens": 8_192}
+OWN: dict[str, Any] = {"corpus_tokens": 16_000_000, "batch_tokens": 8_192}
 RECIPES: Mapping[str, dict[str, Any]] = {
     "peftwise-nano": OWN
     | {
-        "tokens": 20_000_000,
+        "tokens": 12_000_000,
         "vocabulary": 1024,
         "hidden_size": 80,
         "layers": 4,
         "mlp_width": 224,
         "learning_rate": 6e-3,
     },
-    "peftwise-tiny": OWN | {"tokens": 20_000_000, "learning_rate": 4e-3},
+    "peftwise-tiny": OWN | {"tokens": 16_000_000, "learning_rate": 4e-3},
     "reader-gpt2": {
         "layout": "gpt2",
-        "tokens": 15_000_000,
+        "tokens": 10_000_000,
         "batch_tokens": 8_192,
         "layers": 5,
         "key_value_heads": 4,
@@ -29,7 +29,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "learning_rate": 4e-3,
     },
     "reader-llama": {
-        "tokens": 15_000_000,
+        "tokens": 8_000_000,
         "batch_tokens": 8_192,
         "vocabulary": 4096,
         "hidden_size": 256,

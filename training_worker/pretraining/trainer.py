@@ -11,6 +11,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from training_worker.pretraining.corpus import Rows
+from training_worker.pretraining.halted import Halted
 from training_worker.pretraining.settings import Settings
 
 HELD_OUT_ROWS = 256
@@ -19,6 +20,7 @@ _WARMUP_FRACTION = 0.02
 _FINAL_FRACTION = 0.02  # of the peak rate, at the end of the cosine
 _WEIGHT_DECAY = 0.1
 _CLIP_NORM = 1.0
+_KEEP_EVERY = 50  # steps, after which an interruption loses nothing
 _REPORT_EVERY = 20  # steps, as reading a loss waits for the device
 
 Progress = Callable[[int, float], None]
@@ -78,7 +80,7 @@ def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) ->
     """Train in place and return how it went.
 
     AdamW, a cosine after a short warm-up, bf16 autocast on CUDA; the last rows of a shuffle are
-    held out and never trained on.
+    held out and never trained on. One that was interrupted goes on where it was, to the same end.
     """
     torch.set_num_threads(settings.threads)
     device = _device(settings.device)
@@ -86,12 +88,20 @@ def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) ->
     train_NL, held_out_NL = _split(rows_NL, settings.seed, device)
     step_model = torch.compile(model) if settings.compile else model
     optimizer = _optimizer(model, settings, device)
-    started, loss = time.perf_counter(), torch.zeros(())
+    halted = Halted(settings, rows_NL)
+    done, seconds, loss = halted.resume(model, optimizer)
+    started = time.perf_counter() - seconds
     for step, picked_B in enumerate(_batches(len(train_NL), settings)):
+        if step < done:
+            continue
         _set_rate(optimizer, settings, step)
         loss = _step(step_model, optimizer, train_NL[picked_B.to(device)])
         if step % _REPORT_EVERY == 0 or step == settings.steps - 1:
             report(step + 1, float(loss))
+        if (step + 1) % _KEEP_EVERY == 0:
+            seconds = time.perf_counter() - started
+            halted.keep(model, optimizer, step=step + 1, seconds=seconds, loss=loss)
+    halted.forget()
     return Trained(
         train_loss=float(loss),
         held_out_loss=_evaluate(model, held_out_NL),
