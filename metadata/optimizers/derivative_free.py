@@ -43,9 +43,9 @@ MEZO = OptimizerSpec(
     kind="zeroth_order",
     parameters=(WEIGHT_DECAY, PERTURBATION),
     state_bytes=0.0,
-    rate_factor=0.3,
-    rate_source="arXiv:2305.17333 trains LoRA on OPT-13B at 5e-5 to 1e-4, AdamW's usual rate "
-    "being 2.4e-4 there",
+    rate_factor=0.9,
+    rate_source="ours: of 0.3 and 0.9 on subjectivity and SmolLM2-135M the latter was far better; "
+    "arXiv:2305.17333 has 0.2 to 0.4 of AdamW's usual rate on OPT-13B, over 20,000 steps and more",
     paper="arXiv:2305.17333",
 )
 MEZO_ADAM = OptimizerSpec(
