@@ -28,9 +28,9 @@ TYPES = {field.name: field.type for field in (*fields(Terms), *fields(MethodSpec
 NAMES = attrgetter("method.name", "target_modules", "optimizer.name")
 OF_METHODS = (  # what formulas read of a method's entry
     "checkpoints",
+    "factor_products",
     "frozen_in_model_precision",
     "in_model_precision",
-    "multiplies_factors",
     "operations",
     "rebuilds_embeddings",
     "runs_virtual_tokens",

@@ -42,6 +42,7 @@ class Counts:
     step_flops: int = 0
     activation_floats: float = 0.0
     shared_floats: float = 0.0
+    model_floats: float = 0.0
 
 
 def group_of(configuration: Configuration, values: Values | None = None) -> Group:
@@ -74,6 +75,7 @@ def counts_of(group: Group, model: ModelProfile) -> Counts:
         moment_floats=spec.moment_floats(values, targets, model),
         step_flops=spec.step_flops(values, targets, model),
         activation_floats=sum(spec.activation_floats(values, one) for one in watched),
+        model_floats=sum(spec.model_floats(values, one) for one in watched),
         shared_floats=sum(spec.shared_floats(values, one) for one in _sharing(watched, model)),
     )
 

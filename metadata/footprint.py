@@ -272,12 +272,13 @@ class _Batch:
 
     @classmethod
     def of(cls, costs: StepCosts, size: int, length: int, *, target_share: float) -> "_Batch":
+        learnt = target_share * size * length
         length = length + costs.tokens_before  # a column is not changed in place
         tokens = size * length
         pairs = tokens * length
-        every, fp32 = costs.logits_per_token * tokens, costs.logits_per_target * tokens
-        targets, targets_fp32 = target_share * every, target_share * fp32
-        copied = where(every == fp32, 0.0, targets)
+        every = costs.logits_per_token * tokens
+        targets, targets_fp32 = costs.logits_per_token * learnt, costs.logits_per_target * learnt
+        copied = where(costs.logits_per_token == costs.logits_per_target, 0.0, targets)
         backward = greatest(3 * targets_fp32, 2 * every + targets)
         return cls(
             tokens=tokens,

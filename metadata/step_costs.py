@@ -201,7 +201,7 @@ def _flops(terms: Terms, counts: Counts, model: ModelProfile) -> float:
     method, again = terms.method, terms.gradient_checkpointing
     layers, head = _linear_weights(model), model.vocabulary * model.hidden_size
     of_all = 6 * (layers + head) + where(again, 2 * layers, 0)
-    factors = where(method.multiplies_factors, counts.trainable, 0)
+    factors = method.factor_products * counts.trainable
     more = terms.token_flops * counts.target_weights
     repeated = where(again, 2 * (layers + factors), 0)
     return where(method.trains_base, of_all, 4 * (layers + head) + 6 * factors + more + repeated)
@@ -282,4 +282,5 @@ def _method_bytes(terms: Terms, counts: Counts) -> float:
     own = terms.method.trains_base | terms.method.in_model_precision
     # Without a copy in another precision, inputs are shared.
     shared = where(own | terms.is_fp32, counts.shared_floats, 0.0)
-    return (counts.activation_floats - shared) * where(own, terms.width_bytes, FP32_BYTES)
+    own_bytes = (counts.activation_floats - shared) * where(own, terms.width_bytes, FP32_BYTES)
+    return own_bytes + counts.model_floats * terms.width_bytes

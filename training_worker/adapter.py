@@ -55,6 +55,7 @@ def add_adapter(model: Any, configuration: Configuration, setting: Setting = NOT
         return target(model, configuration, targets.names)
     scene = Scene(model, configuration, targets, setting)
     inject = resolve(spec.injector) if spec.injector else _inject
+    of_base = set(model.parameters())
     try:
         with without_known_warnings():
             adapted = inject(model, target(**_arguments(target, spec, scene)), setting)
@@ -64,7 +65,7 @@ def add_adapter(model: Any, configuration: Configuration, setting: Setting = NOT
             "method's values or its target modules.",
             param="method",
         ) from error
-    _let_go(adapted)
+    _let_go([weight for weight in adapted.parameters() if weight not in of_base])
     return adapted
 
 
@@ -134,12 +135,12 @@ def without_known_warnings() -> Iterator[None]:
         yield
 
 
-def _let_go(model: nn.Module) -> None:
-    """Copy trained weights that are a part of something larger, so that the rest can go.
+def _let_go(weights: Sequence[nn.Parameter]) -> None:
+    """Copy weights that are a part of something larger, so that the rest can go.
 
-    OLoRA's A is a few rows of a whole matrix, which PEFT would hold for ever.
+    OLoRA's A is a few rows of a whole matrix, MiCA's B a few columns, which PEFT would hold for
+    ever.
     """
-    weights = trainable(model).values()
     users = Counter(weight.untyped_storage()._cdata for weight in weights)
     for weight in weights:
         storage = weight.untyped_storage()

@@ -64,12 +64,20 @@ def share_input(values: Values, linear: Linear) -> float:
 
 
 def keep_dora(values: Values, linear: Linear) -> float:
-    """Keep LoRA's floats and the two outputs that the magnitude scales.
-
-    The base's is in the model's precision, unless dropout has it computed again in fp32.
-    """
-    outputs = where(drops(values, "lora_dropout"), 2.0, 1.5)
+    """Keep LoRA's floats and the output that the magnitude scales; with dropout the base's too."""
+    outputs = where(drops(values, "lora_dropout"), 2.0, 1.0)
     return keep_lora(values, linear) + outputs * linear.d_out
+
+
+def keep_base_output(values: Values, linear: Linear) -> float:
+    """Keep the base's output, unless dropout has it computed again in fp32."""
+    return where(drops(values, "lora_dropout"), 0.0, linear.d_out)
+
+
+def hold_dora(values: Values, targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Hold the identity that goes through A and B, and two sums, for the widest map's norms."""
+    del values, model
+    return max((t.d_in * (t.d_in + 2 * t.d_out) for t in targets), default=0)
 
 
 def cast_if_dropped(values: Values) -> float:
@@ -134,6 +142,8 @@ DORA = MethodSpec(
     fixed={"use_dora": True},
     trainable=count_dora,
     activation_floats=keep_dora,
+    model_floats=keep_base_output,
+    moment_floats=hold_dora,
     cast_weights=cast_if_dropped,
     shared_floats=share_input,
     token_flops=multiply_if_dropped,

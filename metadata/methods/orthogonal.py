@@ -3,7 +3,7 @@
 from metadata.architectures import Linear
 from metadata.elementwise import pick, where
 from metadata.methods.conditions import plain_linears
-from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base
+from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base, one_copy
 from metadata.parameters import Categorical, Values, number, whole
 from metadata.records import ModelProfile
 
@@ -73,7 +73,7 @@ def rebuild_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
     return model.layers * 2 * _factors(values) * sum(t.d_in**2 for t in targets)
 
 
-def hold_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
+def hold_squares(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Hold three matrices of the input's width while the factors of the widest are multiplied."""
     del values, model
     return 3 * max((t.d_in**2 for t in targets), default=0)
@@ -176,10 +176,10 @@ BOFT = MethodSpec(
     activation_floats=keep_boft,
     shared_floats=keep_input,
     step_floats=rebuild_boft,
-    moment_floats=hold_boft,
+    moment_floats=hold_squares,
     token_flops=in_place_of_the_base,
     step_flops=multiply_boft,
-    multiplies_factors=False,
+    factor_products=0.0,
     operations=82,
     weight_passes=74.0,
     in_model_precision=True,
@@ -203,9 +203,11 @@ HRA = MethodSpec(
     activation_floats=keep_input,
     shared_floats=keep_input,
     step_floats=rebuild_hra,
+    cast_weights=one_copy,
+    moment_floats=hold_squares,
     token_flops=in_place_of_the_base,
     step_flops=multiply_hra,
-    multiplies_factors=False,
+    factor_products=0.0,
     operations=210,
     weight_passes=190.0,
     rate_factor=1.0,

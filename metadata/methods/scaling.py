@@ -18,9 +18,15 @@ def count_ia3(values: Values, targets: tuple[Linear, ...], model: ModelProfile) 
 
 
 def keep_ia3(values: Values, linear: Linear) -> float:
-    """Keep what the scale multiplies."""
+    """Keep the input that a feed-forward map scales, in fp32."""
     del values
-    return linear.d_in if linear.role in FEEDFORWARD else linear.d_out
+    return linear.d_in if linear.role in FEEDFORWARD else 0.0
+
+
+def keep_scaled(values: Values, linear: Linear) -> float:
+    """Keep the output that is scaled of attention maps."""
+    del values
+    return 0.0 if linear.role in FEEDFORWARD else linear.d_out
 
 
 def share_ia3(values: Values, linear: Linear) -> float:
@@ -53,6 +59,7 @@ IA3 = MethodSpec(
     target="peft.IA3Config",
     trainable=count_ia3,
     activation_floats=keep_ia3,
+    model_floats=keep_scaled,
     shared_floats=share_ia3,
     operations=10,
     rate_factor=10.0,

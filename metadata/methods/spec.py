@@ -36,6 +36,12 @@ def no_copies(values: Values) -> float:
     return 0.0
 
 
+def one_copy(values: Values) -> float:
+    """Keep the base's weights in fp32."""
+    del values
+    return 1.0
+
+
 def no_flops(values: Values) -> float:
     """Multiply by no more than the frozen model's weights and the trained ones."""
     del values
@@ -93,6 +99,7 @@ class MethodSpec:
             those of the frozen model.
         shared_floats: (values, linear) -> those of them that are the linear's input as it is;
             linears of one input share it where the adapter computes in the model's precision.
+        model_floats: (values, linear) -> the same in the model's precision, beside them.
         step_floats: (values, targeted linears, model) -> floats that all layers keep for the
             backward pass whatever the batch: weights built anew in each pass.
         step_indices: The same for indices of eight bytes.
@@ -103,7 +110,7 @@ class MethodSpec:
             where a new weight takes the old one's place, for its gradient; 6 where an update is
             multiplied beside it.
         step_flops: (values, targeted linears, model) -> FLOPs that build such weights in a pass.
-        multiplies_factors: Whether each token is multiplied by the trained weights.
+        factor_products: How often each token is multiplied by the trained weights.
         state_copies: fp32 copies of the trained weights that the method holds beside the
             optimizer's.
         operations: Operations a step adds per targeted linear, or per layer for a method without,
@@ -144,13 +151,14 @@ class MethodSpec:
     frozen_in_model_precision: bool = False
     activation_floats: Callable[[Values, Linear], float]
     shared_floats: Callable[[Values, Linear], float] = share_nothing
+    model_floats: Callable[[Values, Linear], float] = share_nothing
     step_floats: Count = count_nothing
     step_indices: Count = count_nothing
     moment_floats: Count = count_nothing
     cast_weights: Callable[[Values], float] = no_copies
     token_flops: Callable[[Values], float] = no_flops
     step_flops: Count = count_nothing
-    multiplies_factors: bool = True
+    factor_products: float = 1.0
     state_copies: float = 0.0
     operations: int = 0
     weight_passes: float = 0.0

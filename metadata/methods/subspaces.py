@@ -4,7 +4,7 @@ from metadata.architectures import Linear
 from metadata.elementwise import truncated
 from metadata.methods.conditions import at_most_the_width, plain_linears
 from metadata.methods.low_rank import count_lora, kept_mask
-from metadata.methods.spec import MethodSpec, in_place_of_the_base
+from metadata.methods.spec import MethodSpec
 from metadata.parameters import Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
@@ -66,14 +66,6 @@ def _trained(values: Values, linear: Linear) -> int:
     return min(linear.d_in, linear.d_out) - _preserved(values, linear)
 
 
-def multiply_osf(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Put the weights together from all singular vectors, and go back to the trained ones."""
-    each = (
-        (2 * min(t.d_in, t.d_out) + 4 * _trained(values, t)) * t.d_in * t.d_out for t in targets
-    )
-    return model.layers * sum(each)
-
-
 PSOFT = MethodSpec(
     name="psoft",
     title="PSOFT, orthogonal fine-tuning in the principal subspace",
@@ -103,9 +95,7 @@ OSF = MethodSpec(
     activation_floats=keep_osf,
     shared_floats=keep_input,
     step_floats=rebuild_osf,
-    token_flops=in_place_of_the_base,
-    step_flops=multiply_osf,
-    multiplies_factors=False,
+    factor_products=2.0,  # trained ones and preserved ones, as many
     operations=46,
     weight_passes=4.0,
     needs_gradients=True,

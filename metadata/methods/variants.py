@@ -30,7 +30,7 @@ from metadata.methods.low_rank import (
     share_input,
     shared_input,
 )
-from metadata.methods.spec import Fault, MethodSpec, beside_the_base
+from metadata.methods.spec import Fault, MethodSpec, beside_the_base, one_copy
 from metadata.parameters import Categorical, Float, Integer, Values, number, whole
 from metadata.records import ModelProfile
 
@@ -81,12 +81,6 @@ def count_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
 def keep_whole(values: Values, linear: Linear) -> float:
     """Keep the input in fp32, which the whole update multiplies."""
     return kept_input(values, linear)
-
-
-def one_copy(values: Values) -> float:
-    """Keep the base's weights in fp32."""
-    del values
-    return 1.0
 
 
 def rebuild_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -208,7 +202,7 @@ PEANUT = MethodSpec(
     step_floats=rebuild_peanut,
     token_flops=beside_the_base,
     step_flops=multiply_peanut,
-    multiplies_factors=False,
+    factor_products=0.0,
     operations=37,
     weight_passes=12.0,
     cast_weights=one_copy,

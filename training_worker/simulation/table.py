@@ -2,7 +2,7 @@
 
 Each row is a method on a public model's sizes, simulated with two layers and with three: what a
 layer adds, it adds again at any depth. Rows are appended as JSON lines; those that stand in the
-file are not simulated again.
+file are not simulated again. `--parquet` makes the shipped table of them.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from metadata.features.model_config import config_of
 from metadata.methods import METHODS
 from metadata.records import Configuration, ModelProfile
 from metadata.simulated import SimulatedStep
+from metadata.simulated_rows import SimulatedRow, row_of, write_rows
 from metadata.space import sample
 from training_worker.simulation.question import Question
 from training_worker.simulation.simulate import simulate
@@ -38,7 +39,15 @@ def main(arguments: Sequence[str]) -> int:
             if number not in done:
                 rows.write(json.dumps(_row(number)) + "\n")
                 rows.flush()
+    if options.parquet:
+        write_rows(options.parquet, _whole(options.output))
     return 0
+
+
+def _whole(file: Path) -> Iterator[SimulatedRow]:
+    told = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    rows = map(row_of, sorted(told, key=lambda row: int(row["number"])))
+    return (row for row in rows if row is not None)
 
 
 def _done(file: Path) -> set[int]:
@@ -145,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--output", type=Path, required=True, help="JSON lines; rows that stand there are kept")
+    add("--parquet", type=Path, help="file to make of them when done, at full depth")
     add("--count", type=int, default=840, help="rows in all")
     add("--start", type=int, default=0, help="first row, for several processes side by side")
     add("--stride", type=int, default=1, help="rows from one to the next, likewise")
