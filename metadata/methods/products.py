@@ -167,6 +167,7 @@ HIRA = MethodSpec(
     name="hira",
     title="HiRA, Hadamard high-rank adaptation",
     target="peft.HiraConfig",
+    injector="training_worker.tuners.transposed.add_hira",
     parameters=(RANK, Float(name="hira_dropout", lower=0.0, upper=0.3, default=0.0)),
     trainable=count_lora,
     activation_floats=keep_hira,
