@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from training_worker.adapter import without_known_warnings
 from training_worker.setting import Setting
 from training_worker.tuners import transposed
 
@@ -14,7 +15,8 @@ def adapted(folder: str) -> nn.Module:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(folder)
     config = peft.HiraConfig(r=2, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
-    made: nn.Module = transposed.add_hira(model, config, Setting())
+    with without_known_warnings():
+        made: nn.Module = transposed.add_hira(model, config, Setting())
     for name, weight in made.named_parameters():
         if "hira" in name:
             nn.init.normal_(weight)
