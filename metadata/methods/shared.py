@@ -122,6 +122,11 @@ def count_theta(values: Values, targets: Targets, model: ModelProfile) -> int:
     return whole(values, "theta_d_length")
 
 
+def hold_gradients(values: Values, targets: Targets, model: ModelProfile) -> int:
+    """Hold the vector's gradients by two maps and their sum, while they are added."""
+    return 3 * count_theta(values, targets, model)
+
+
 def freeze_indices(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Count an index of eight bytes and a scale for every number of A and B."""
     return 3 * rebuild_unilora(values, targets, model)
@@ -267,6 +272,7 @@ UNILORA = MethodSpec(
     activation_floats=keep_unilora,
     shared_floats=share_unilora,
     step_floats=rebuild_unilora,
+    moment_floats=hold_gradients,
     operations=37,
     rate_factor=10.0,
     rate_source="PEFT's method comparison trains it at 2e-3 where LoRA takes 1e-4 to 3e-4",
