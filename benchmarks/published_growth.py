@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from published_sources import Source, ends_of, find_source, grouped, table
+from published_sources import Source, find_source, grouped, table
 
 from metadata.published import Figure
 
@@ -48,10 +48,9 @@ def _rank_difference(
     keys = ("model", "task", "seed")
     differences = _differences(tried, base, *keys)
     per_task = _means(tried, differences, "model", "task")
-    return source.figure(
+    return source.mean(
         "rank_accuracy_difference",
-        fmean(per_task),
-        ends=ends_of(per_task),
+        per_task,
         over="models and tasks",
         method="lora",
         rank=rank,
@@ -127,10 +126,9 @@ def _beside_lora(
         base = [row for row in lora if int(row[size]) == examples]
         differences = _differences(tried, base, *_keys(over))
         means = _means(tried, differences, over)
-        yield source.figure(
+        yield source.mean(
             "accuracy_difference",
-            fmean(means),
-            ends=ends_of(means),
+            means,
             over=f"{over}s",
             examples=examples,
             runs=len(tried),
@@ -155,10 +153,9 @@ def _gains(
     for (examples,), tried in _by_number(found, size):
         if examples != fewest:
             means = _means(tried, _differences(tried, base, *paired), over)
-            yield source.figure(
+            yield source.mean(
                 "accuracy_gain",
-                fmean(means),
-                ends=ends_of(means),
+                means,
                 over=f"{over}s",
                 examples=examples,
                 reference=f"{fewest} examples",

@@ -154,6 +154,11 @@ def targeted(model: ModelProfile, target: TargetModules) -> tuple[Linear, ...]:
     return tuple(linear for linear in linears(model) if linear.role in ROLES[target])
 
 
+def weights_of(targets: tuple[Linear, ...], model: ModelProfile) -> int:
+    """Return how many weights such linears of all layers have."""
+    return model.layers * sum(linear.d_in * linear.d_out for linear in targets)
+
+
 def norm_weights(model: ModelProfile) -> int:
     """Return how many weights the norms have: those of all layers, and the last one's."""
     family = family_of(model)

@@ -6,7 +6,7 @@ Annotations name the number of one configuration; of many there are columns
 
 from dataclasses import dataclass
 
-from metadata.architectures import Linear, linears, targeted
+from metadata.architectures import Linear, linears, targeted, weights_of
 from metadata.layers import layer_of
 from metadata.methods import METHODS
 from metadata.methods.spec import Count, MethodSpec
@@ -66,7 +66,7 @@ def counts_of(group: Group, model: ModelProfile) -> Counts:
     watched = targets if spec.uses_target_modules else linears(model)
     return Counts(
         targets=len(targets),
-        target_weights=weights(model, targets),
+        target_weights=weights_of(targets, model),
         of_method=of_method,
         trainable=of_method if is_whole else group.count(values, targets, model),
         frozen=spec.frozen_numbers(values, targets, model),
@@ -78,11 +78,6 @@ def counts_of(group: Group, model: ModelProfile) -> Counts:
         model_floats=sum(spec.model_floats(values, one) for one in watched),
         shared_floats=sum(spec.shared_floats(values, one) for one in _sharing(watched, model)),
     )
-
-
-def weights(model: ModelProfile, targets: tuple[Linear, ...]) -> int:
-    """Return how many weights such linears of all layers have."""
-    return model.layers * sum(linear.d_in * linear.d_out for linear in targets)
 
 
 def _sharing(targets: tuple[Linear, ...], model: ModelProfile) -> tuple[Linear, ...]:

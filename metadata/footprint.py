@@ -19,7 +19,7 @@ from metadata.elementwise import (
     where,
 )
 from metadata.features.task import training_examples
-from metadata.records import Configuration, Device, ModelProfile, Precision, Task
+from metadata.records import Configuration, Device, ModelProfile, Task
 from metadata.simulated import Phase
 from metadata.step_costs import (
     LOGITS_TRAFFIC,
@@ -180,7 +180,7 @@ def planned(terms: Terms, counts: Counts, task: Task, *, memory_bytes: int | Non
     steps = greatest(1, rounded_up(training_examples(task.dataset) * terms.epochs / batch))
     length = lengths.padded(terms, task, size)
     usual = _work(costs, _Batch.of(costs, size, length, target_share=targets))
-    seconds = accumulation * _pass_seconds(usual, device, is_fp32=terms.is_fp32)
+    seconds = accumulation * pass_seconds(usual, device, is_fp32=terms.is_fp32)
     return Plan(
         micro_batch_size=size,
         accumulation_steps=accumulation,
@@ -210,16 +210,12 @@ def target_share(configuration: Configuration, task: Task) -> float:
     return lengths.share_of_targets(read(configuration), task)
 
 
-def pass_seconds(needs: Work, device: Device, precision: Precision) -> float:
+def pass_seconds(needs: Work, device: Device, *, is_fp32: bool) -> float:
     """Return the time of a forward and backward pass.
 
     Matrix products are bound by FLOPs or by memory, other kernels by memory, and the whole by how
     fast operations can be started.
     """
-    return _pass_seconds(needs, device, is_fp32=precision == "fp32")
-
-
-def _pass_seconds(needs: Work, device: Device, *, is_fp32: bool) -> float:
     bytes_per_second = BANDWIDTH_SHARE * device.bandwidth_gb_per_second * 1e9
     fp32_share = FP32_SHARE if device.kind == "cuda" else 1.0
     share = MATMUL_SHARE * where(is_fp32, fp32_share, 1.0)

@@ -6,8 +6,8 @@ take one configuration's terms, or columns of many (`metadata.elementwise`).
 
 from dataclasses import dataclass, replace
 
-from metadata.architectures import attention_in, linears
-from metadata.counts import Counts, counts_of, group_of, weights
+from metadata.architectures import attention_in, linears, weights_of
+from metadata.counts import Counts, counts_of, group_of
 from metadata.elementwise import any_of, greatest, least, rounded_up, where, where_each
 from metadata.layers import layer_of
 from metadata.records import Configuration, ModelProfile
@@ -227,7 +227,7 @@ def _operations(terms: Terms, counts: Counts, model: ModelProfile, passes: float
 
 
 def _linear_weights(model: ModelProfile) -> int:
-    return weights(model, linears(model))
+    return weights_of(linears(model), model)
 
 
 def _weights_bytes(terms: Terms, model: ModelProfile) -> float:

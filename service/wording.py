@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
+from metadata.architectures import is_known
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import Configuration, Run, Scalar
+from metadata.records import Configuration, ModelProfile, Run, Scalar
 from service.recommender.schemas import Effect, EvidenceSummary
 
 Words = Callable[[float], str]
@@ -135,6 +136,16 @@ def method(name: str) -> str:
 def family(name: str) -> str:
     """Say the name of a family of methods."""
     return capitalised(name.replace("_", " "))
+
+
+def unknown_layout(model: ModelProfile) -> str:
+    """Say that a family's own layers are not known here, and what is counted in their place."""
+    if is_known(model):
+        return ""
+    return (
+        f"The layers of the family {model.family} are not known here: memory, time and trained "
+        "weights are those of a Llama of these sizes, a first guess."
+    )
 
 
 def optimizer(name: str) -> str:

@@ -90,8 +90,8 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
     check_kept(checkpoints.kept(configuration.keep).loss, base_validation)
     rankings = choose_rankings(request, base.tokenizer, max_length_tokens=length)
     scores = judge.compare(checkpoints, base_test, keep=configuration.keep, rankings=rankings)
-    if base_own is not None:
-        scores = scores.model_copy(update={"forgotten": (judge.read(own_text) or 0.0) - base_own})
+    if own_text:
+        scores = scores.model_copy(update={"forgotten": judge.read(own_text) - base_own})
     if request.output_folder is not None:
         folder, form = request.output_folder, request.serve_with
         save_adapter(learner.model, configuration, folder, serve_with=form)

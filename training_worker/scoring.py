@@ -81,9 +81,9 @@ class Judge:
         check_finite(scores.loss, step=self.ledger.steps, split="test")
         return scores
 
-    def read(self, texts: Sequence[Tokens]) -> float | None:
-        """Return nats per token of texts; None where there are none."""
-        return self._score(texts).loss if texts else None
+    def read(self, texts: Sequence[Tokens]) -> float:
+        """Return nats per token of texts."""
+        return self._score(texts).loss
 
     def compare(
         self,

@@ -1,10 +1,10 @@
 """Updates made of blocks: of their own, or one that is repeated."""
 
-from metadata.architectures import Linear
+from metadata.architectures import Linear, weights_of
 from metadata.elementwise import where
 from metadata.methods.conditions import at_most_the_width, divides, divides_widths, plain_linears
 from metadata.methods.low_rank import kept_input, kept_mask, shared_input
-from metadata.methods.products import keep_input, weights_of
+from metadata.methods.products import keep_input
 from metadata.methods.spec import MethodSpec, in_place_of_the_base
 from metadata.parameters import Categorical, Float, Integer, Values, number, whole
 from metadata.records import ModelProfile

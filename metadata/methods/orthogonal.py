@@ -1,6 +1,6 @@
 """Rotations of a linear's input or output, so that the angles between its rows stay."""
 
-from metadata.architectures import Linear
+from metadata.architectures import Linear, weights_of
 from metadata.elementwise import pick, where
 from metadata.methods.conditions import plain_linears
 from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base, one_copy
@@ -74,7 +74,7 @@ def rebuild_boft(values: Values, targets: Targets, model: ModelProfile) -> int:
 
 
 def hold_squares(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Hold three matrices of the input's width while the factors of the widest are multiplied."""
+    """Hold three matrices of the input's width while what rotates the widest is multiplied."""
     del values, model
     return 3 * max((t.d_in**2 for t in targets), default=0)
 
@@ -87,8 +87,8 @@ def count_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
 def rebuild_hra(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep the new weight, and after each reflection a matrix of the input's width."""
     matrices = where(values["apply_GS"], 1, whole(values, "r") + 1)
-    squares, weights = sum(t.d_in**2 for t in targets), sum(t.d_in * t.d_out for t in targets)
-    return model.layers * (matrices * squares + weights)
+    squares = model.layers * sum(t.d_in**2 for t in targets)
+    return matrices * squares + weights_of(targets, model)
 
 
 def reflections_are_fewer(values: Values, targets: Targets, model: ModelProfile) -> Fault | None:

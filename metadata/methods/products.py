@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from metadata.architectures import Linear
+from metadata.architectures import Linear, weights_of
 from metadata.elementwise import for_each, greatest, pick, where
 from metadata.methods.conditions import at_most_the_width, plain_linears
 from metadata.methods.low_rank import RANK, count_lora, kept_input, shared_input
@@ -13,11 +13,6 @@ from metadata.records import ModelProfile
 
 Targets = tuple[Linear, ...]
 ALPHA = Integer(name="alpha", lower=1, upper=512, default=16, log=True)
-
-
-def weights_of(targets: Targets, model: ModelProfile) -> int:
-    """Return how many weights the targeted linears have."""
-    return model.layers * sum(t.d_in * t.d_out for t in targets)
 
 
 def count_two(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -41,7 +36,7 @@ def share_hira(values: Values, linear: Linear) -> float:
 
 
 def rebuild_once(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Keep the rebuilt update."""
+    """Keep the rebuilt update, or the new weights."""
     del values
     return weights_of(targets, model)
 

@@ -7,6 +7,7 @@ from metadata.architectures import Linear
 from metadata.elementwise import truncated
 from metadata.methods.conditions import plain_linears
 from metadata.methods.low_rank import count_lora
+from metadata.methods.products import rebuild_once
 from metadata.methods.spec import Fault, MethodSpec, in_place_of_the_base
 from metadata.parameters import Float, Integer, Values, number
 from metadata.records import ModelProfile
@@ -34,12 +35,6 @@ def keep_input(values: Values, linear: Linear) -> float:
     return linear.d_in
 
 
-def rebuild_weights(values: Values, targets: Targets, model: ModelProfile) -> int:
-    """Keep the whole new weight."""
-    del values
-    return model.layers * sum(t.d_in * t.d_out for t in targets)
-
-
 def place_lora(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Keep row and column of each trained weight, and its value in fp32, half an index."""
     return 5 * count_lora(values, targets, model) // 2
@@ -61,7 +56,7 @@ SHIRA = MethodSpec(
     trainable=count_lora,
     activation_floats=keep_input,
     shared_floats=keep_input,
-    step_floats=rebuild_weights,
+    step_floats=rebuild_once,
     step_indices=place_lora,
     token_flops=in_place_of_the_base,
     factor_products=0.0,
@@ -84,7 +79,7 @@ SUPER_TUNING = MethodSpec(
     frozen_numbers=count_largest,
     activation_floats=keep_input,
     shared_floats=keep_input,
-    step_floats=rebuild_weights,
+    step_floats=rebuild_once,
     step_indices=count_largest,
     token_flops=in_place_of_the_base,
     factor_products=0.0,

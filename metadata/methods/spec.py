@@ -30,8 +30,8 @@ def share_nothing(values: Values, linear: Linear) -> float:
     return 0.0
 
 
-def no_copies(values: Values) -> float:
-    """Keep no weights in another precision."""
+def nothing(values: Values) -> float:
+    """Add nothing to the frozen model's."""
     del values
     return 0.0
 
@@ -40,12 +40,6 @@ def one_copy(values: Values) -> float:
     """Keep the base's weights in fp32."""
     del values
     return 1.0
-
-
-def no_flops(values: Values) -> float:
-    """Multiply by no more than the frozen model's weights and the trained ones."""
-    del values
-    return 0.0
 
 
 def beside_the_base(values: Values) -> float:
@@ -155,8 +149,8 @@ class MethodSpec:
     step_floats: Count = count_nothing
     step_indices: Count = count_nothing
     moment_floats: Count = count_nothing
-    cast_weights: Callable[[Values], float] = no_copies
-    token_flops: Callable[[Values], float] = no_flops
+    cast_weights: Callable[[Values], float] = nothing
+    token_flops: Callable[[Values], float] = nothing
     step_flops: Count = count_nothing
     factor_products: float = 1.0
     state_copies: float = 0.0

@@ -11,7 +11,7 @@ Left out of what PEFT 0.21.2 has:
   weights a second time, and puts their product in the precision of the base in its place.
 """
 
-from metadata.architectures import Linear
+from metadata.architectures import Linear, weights_of
 from metadata.elementwise import pick, rounded_up
 from metadata.methods.conditions import (
     at_most_the_width,
@@ -87,7 +87,7 @@ def rebuild_peanut(values: Values, targets: Targets, model: ModelProfile) -> int
     """Keep the update, and what each of the layers that make it made."""
     rank, depth = whole(values, "r"), whole(values, "depth")
     hidden = rank * sum(t.d_in for t in targets) * pick(values["act_fn"], MADE) * (1 + 2 * depth)
-    return model.layers * (sum(t.d_in * t.d_out for t in targets) + hidden)
+    return weights_of(targets, model) + model.layers * hidden
 
 
 def count_kasa(values: Values, targets: Targets, model: ModelProfile) -> int:
@@ -143,7 +143,7 @@ def tells_apart(values: Values, targets: Targets, model: ModelProfile) -> Fault 
 
 def multiply_peanut(values: Values, targets: Targets, model: ModelProfile) -> int:
     """Multiply the weights by what reads them, and what writes the update."""
-    return 10 * whole(values, "r") * model.layers * sum(t.d_in * t.d_out for t in targets)
+    return 10 * whole(values, "r") * weights_of(targets, model)
 
 
 DELORA = MethodSpec(

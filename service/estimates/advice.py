@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from metadata.architectures import is_known
 from metadata.records import ModelProfile
 from metadata.simulated import Peak, Phase
 from service import wording
@@ -10,7 +9,6 @@ from service.estimates.choosing import Chosen
 from service.estimates.knobs import name_of, plainly
 from service.estimates.schemas import Knob
 from service.recommender.question import Question
-from service.recommender.summary import unknown_layout
 
 TOLD_CORRECTION = 0.05  # past runs move the formula's peak by less: no word of it
 _IN = {
@@ -60,7 +58,7 @@ def notes_on(
     chosen: Chosen, model: ModelProfile, *, asked_checkpointing: bool, fits: bool
 ) -> list[str]:
     """Return what is a guess, what was chosen otherwise than asked, and how the parts differ."""
-    notes = [unknown_layout(model)] if not is_known(model) else []
+    notes = [said for said in (wording.unknown_layout(model),) if said]
     if chosen.configuration.gradient_checkpointing != asked_checkpointing:
         switched = "off" if asked_checkpointing else "on"
         reason = "takes the least time of what fits" if fits else "needs the least memory"

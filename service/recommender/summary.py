@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from metadata.architectures import is_known
 from metadata.knowledge import Knowledge
-from metadata.records import ModelProfile, Run, Task
+from metadata.records import Run, Task
 from metadata.space import default_configuration
 from service import wording
 from service.recommender.schemas import EvidenceSummary
@@ -30,7 +29,7 @@ def summarise(known: Knowledge, task: Task, methods: Sequence[str] = ()) -> Evid
     has_tried = not methods or len(untried) < len(methods)
     gaps = "" if evidence.in_distribution else _gaps(known, task)
     next_step = NEAR if evidence.in_distribution and has_tried else FAR
-    advice = (unknown_layout(task.model), _untried(untried), gaps, next_step)
+    advice = (wording.unknown_layout(task.model), _untried(untried), gaps, next_step)
     return EvidenceSummary(
         runs=evidence.runs,
         tasks=evidence.tasks,
@@ -38,16 +37,6 @@ def summarise(known: Knowledge, task: Task, methods: Sequence[str] = ()) -> Evid
         in_distribution=evidence.in_distribution,
         farthest=list(evidence.farthest),
         advice=" ".join(sentence for sentence in advice if sentence),
-    )
-
-
-def unknown_layout(model: ModelProfile) -> str:
-    """Say that a family's own layers are not known here, and what is counted in their place."""
-    if is_known(model):
-        return ""
-    return (
-        f"The layers of the family {model.family} are not known here: memory, time and trained "
-        "weights are those of a Llama of these sizes, a first guess."
     )
 
 

@@ -86,7 +86,7 @@ def test_memory_and_time_agree_with_real_runs(real: Real) -> None:
     largest = footprint(tried, LLAMA_3B, micro_batch_size=4, length_tokens=LONGEST_TOKENS)
     usual = footprint(tried, LLAMA_3B, micro_batch_size=4, length_tokens=USUAL_TOKENS)
     seconds = 5000 * (
-        pass_seconds(usual, L40S, "bf16") + update_seconds(step_costs(tried, LLAMA_3B), L40S)
+        pass_seconds(usual, L40S, is_fp32=False) + update_seconds(step_costs(tried, LLAMA_3B), L40S)
     )
 
     assert largest.trainable_parameters == train["num_trainable_params"]

@@ -18,7 +18,7 @@ from metadata.space import check
 from metadata.table import build_table, relative_key
 from training_worker import campaign
 from training_worker.campaigns.core import DEFAULT, SCREENING, WIDTH_RULE, core_configurations
-from training_worker.campaigns.pairs import Pair, find_pairs, seconds_of_core
+from training_worker.campaigns.pairs import Pair, affordable_pairs, find_pairs, seconds_of_core
 from training_worker.campaigns.plan import (
     BEST,
     BUDGETS,
@@ -63,7 +63,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pairs(data: Path) -> list[Pair]:
-    return find_pairs(find_sources(data, ["colours", "stories"]), [TINY], core_seconds=1e6)
+    return find_pairs(find_sources(data, ["colours", "stories"]), [TINY])
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def plan(data: Path, folder: Path, **options: Any) -> list[Item]:
 
 
 def short_items(data: Path, base_model: str, count: int) -> list[Item]:
-    found = find_pairs(find_sources(data, ["colours"]), [base_model], core_seconds=1e6)
+    found = find_pairs(find_sources(data, ["colours"]), [base_model])
     chosen = core(found[0], 0, {})
     return [item for item in chosen if item.configuration.epochs <= 3][:count]
 
@@ -137,10 +137,10 @@ def test_run_ids_name_pair_configuration_seed_and_limits(items: list[Item]) -> N
     assert run_id(elsewhere, item.configuration, item.limits) == item.run_id
 
 
-def test_pairs_whose_core_takes_too_long_are_left_out(data: Path, pairs: list[Pair]) -> None:
+def test_pairs_whose_core_takes_too_long_are_left_out(pairs: list[Pair]) -> None:
     seconds = sorted(seconds_of_core(pair) for pair in pairs)
 
-    kept = find_pairs(find_sources(data, ["colours", "stories"]), [TINY], core_seconds=seconds[2])
+    kept = affordable_pairs(pairs, core_seconds=seconds[2])
 
     assert len(kept) == 3
 

@@ -32,24 +32,26 @@ class Pair:
         return self.sized.source.group, self.task.model.id
 
 
-def find_pairs(
-    sources: Sequence[Source], base_models: Sequence[str], *, core_seconds: float = CORE_SECONDS
-) -> list[Pair]:
-    """Return the pairs whose core takes no longer than so many seconds on this machine's CPU.
+def find_pairs(sources: Sequence[Source], base_models: Sequence[str]) -> list[Pair]:
+    """Return every dataset at every size on every base model, on this machine's CPU.
 
     Raises:
         UnknownModel: A base model is no known id, and no folder with a config.json.
     """
     device = this_machine()
     models = {base_model: describe_model(base_model) for base_model in base_models}
-    found = (
+    return [
         _pair(sized, base_model, model, device)
         for source in sources
         for sized in sizes(source)
         for base_model, model in models.items()
         if sized.size >= LEAST_EXAMPLES.get(source.kind, 0)
-    )
-    return [pair for pair in found if seconds_of_core(pair) <= core_seconds]
+    ]
+
+
+def affordable_pairs(pairs: Iterable[Pair], *, core_seconds: float = CORE_SECONDS) -> list[Pair]:
+    """Return the pairs whose core takes no longer than so many seconds."""
+    return [pair for pair in pairs if seconds_of_core(pair) <= core_seconds]
 
 
 def seconds_of_core(pair: Pair) -> float:

@@ -8,8 +8,7 @@ Phases after the core look at results; what is planned is the same again from th
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -21,7 +20,7 @@ from metadata.priors import usual_rate
 from metadata.records import Configuration, Device, Run, Task, content_hash
 from metadata.space import neighbours, sample
 from training_worker.campaigns.core import SCREENING, core_configurations, shortened
-from training_worker.campaigns.pairs import Pair, find_pairs, seconds_of
+from training_worker.campaigns.pairs import Pair, affordable_pairs, find_pairs, seconds_of
 from training_worker.campaigns.results import Results
 from training_worker.campaigns.sources import Sized, Source
 
@@ -71,11 +70,11 @@ def plan_items(
     Raises:
         UnknownModel: A base model is no known id, and no folder with a config.json.
     """
-    pairs = find_pairs(sources, base_models)
+    pairs = affordable_pairs(find_pairs(sources, base_models))
     Random(shuffle_seed).shuffle(pairs)
-    chosen = tuple(PHASES) if phases is None else phases
+    chosen = PHASES if phases is None else phases
     screened = screening_pairs(pairs)
-    if "screen" in chosen:
+    if SCREEN in chosen:
         for pair in screened.values():
             yield from screen(pair)
     for start in range(0, len(pairs), BLOCK):
@@ -84,9 +83,9 @@ def plan_items(
             for place, pair in enumerate(pairs[start : start + BLOCK])
             if passes(screened[pair.subject], results)
         ]
-        for name in (phase for phase in chosen if phase != "screen"):
+        for phase in (OF_PAIRS[name] for name in chosen if name != SCREEN):
             for number, pair in block:
-                yield from PHASES[name](pair, number, results.of(pair.task.pair))
+                yield from phase(pair, number, results.of(pair.task.pair))
 
 
 def screening_pairs(pairs: Sequence[Pair]) -> dict[tuple[str, str], Pair]:
@@ -109,16 +108,15 @@ def passes(pair: Pair, results: Results) -> bool:
 
 def screen(pair: Pair) -> Iterator[Item]:
     """Yield a few of the core."""
-    for item in core(pair, 0, {}):
-        if item.detail.removeprefix("core: ") in SCREENING:
-            yield item
+    found = core_configurations(pair.task)
+    yield from (_core_item(pair, name, found[name]) for name in found if name in SCREENING)
 
 
 def core(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
     """Yield the core, the same on every pair."""
     del number, runs
     for name, configuration in core_configurations(pair.task).items():
-        yield item_of(pair, configuration, detail=f"core: {name}", core=True)
+        yield _core_item(pair, name, configuration)
 
 
 def seeds(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
@@ -170,14 +168,15 @@ def limits(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
         yield _scarce(pair, limited)
 
 
-PHASES: Mapping[str, Phase] = {
-    "screen": lambda pair, number, runs: screen(pair),
+OF_PAIRS: Mapping[str, Phase] = {
     "core": core,
     "seeds": seeds,
     "spread": spread,
     "near": near,
     "limits": limits,
 }
+SCREEN = "screen"
+PHASES = (SCREEN, *OF_PAIRS)
 
 
 def run_id(task: Task, configuration: Configuration, limits: Limits) -> str:
@@ -203,6 +202,10 @@ def affordable(configuration: Configuration, pair: Pair, *, budget: float = 1.0)
     return fitted.model_copy(update={"epochs": epochs})
 
 
+def _core_item(pair: Pair, name: str, configuration: Configuration) -> Item:
+    return item_of(pair, configuration, detail=f"core: {name}", core=True)
+
+
 def _best(runs: Sequence[Run], most: int) -> list[Run]:
     scored = [run for run in runs if run.score is not None and run.configuration.seed == 0]
     return sorted(scored, key=lambda run: (-(run.score or 0.0), run.id))[:most]
@@ -212,10 +215,10 @@ def _next_that_exists(
     pair: Pair, names: Sequence[str], turn: int, rng: np.random.Generator, optimizers: list[str]
 ) -> list[Configuration]:
     """Draw a configuration of the method whose turn it is, or of the first after it that exists."""
-    for place in count(turn):
+    for place in range(turn, turn + len(names)):
         name = names[place % len(names)]
         found = sample(pair.task.model, count=1, rng=rng, methods=[name], optimizers=optimizers)
-        if found or place == turn + len(names):
+        if found:
             return found
     return []
 
@@ -224,11 +227,7 @@ def _scarce(pair: Pair, configuration: Configuration) -> Item:
     """Return a run on a device with hardly more memory than the weights take."""
     memory = round(4 * SCARCE_OF_WEIGHTS * pair.task.model.parameters)
     device = pair.task.device.model_copy(update={"memory_bytes": memory})
-    small = Pair(
-        sized=pair.sized,
-        base_model=pair.base_model,
-        task=pair.task.model_copy(update={"device": device}),
-    )
+    small = replace(pair, task=pair.task.model_copy(update={"device": device}))
     limits = Limits(train_seconds=LONGEST_RUN_SECONDS, memory_bytes=memory)
     return item_of(small, configuration, detail="short of memory", limits=limits)
 

@@ -14,7 +14,7 @@ def with_probes(
     runs: Sequence[Run], data: Path | None, base_models: Sequence[str]
 ) -> Iterator[Run]:
     """Yield the runs, with the probe of their pair where base model and dataset are at hand."""
-    found = find_pairs(find_sources(data), base_models, core_seconds=float("inf"))
+    found = find_pairs(find_sources(data), base_models)
     pairs = {pair.task.pair: pair for pair in found}
 
     @cache

@@ -31,12 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     noise = {
         task.pair: float(noise) for task, noise in zip(table.tasks, table.noise_P, strict=True)
     }
-    pairs = {
-        pair.task.pair: pair
-        for pair in find_pairs(
-            find_sources(options.data), options.base_model, core_seconds=float("inf")
-        )
-    }
+    found = find_pairs(find_sources(options.data), options.base_model)
+    pairs = {pair.task.pair: pair for pair in found}
     held = [
         _compare(run, pairs[run.task.pair], noise[run.task.pair])
         for run in _drawn(runs, pairs, rows=options.rows, seed=options.seed)

@@ -15,7 +15,7 @@ from training_worker.pretraining.halted import Halted
 from training_worker.pretraining.settings import Settings
 
 HELD_OUT_ROWS = 256
-TEXT_ROWS, TEXT_TOKENS = 16, 160  # of them kept as text beside the model
+KEPT_ROWS, KEPT_TOKENS = 16, 160  # of them kept as text beside the model
 _WARMUP_FRACTION = 0.02
 _FINAL_FRACTION = 0.02  # of the peak rate, at the end of the cosine
 _WEIGHT_DECAY = 0.1
@@ -120,8 +120,8 @@ def _device(name: str) -> torch.device:
 def held_out_rows(rows_NL: Rows, seed: int) -> list[list[int]]:
     """Return the start of some rows that are never trained on."""
     order_N = np.random.default_rng(seed).permutation(len(rows_NL))
-    picked = order_N[-min(TEXT_ROWS, _held_out(len(rows_NL))) :]
-    return [[int(token) for token in row] for row in rows_NL[picked, :TEXT_TOKENS]]
+    picked = order_N[-min(KEPT_ROWS, _held_out(len(rows_NL))) :]
+    return [[int(token) for token in row] for row in rows_NL[picked, :KEPT_TOKENS]]
 
 
 def _held_out(rows: int) -> int:

@@ -6,7 +6,7 @@ from random import Random
 from metadata.examples import Example
 from training_worker.tasks import words
 from training_worker.tasks.grammar import plural, singular
-from training_worker.tasks.spec import DatasetSpec, drawn, pair
+from training_worker.tasks.spec import pair, specs_of
 from training_worker.tasks.world import World, invent_word
 
 
@@ -85,14 +85,11 @@ def _sorting(rng: Random, world: World) -> Iterator[Example]:
             yield pair(f"backwards: {' '.join(items)}\n=", " > ".join(reversed(items)))
 
 
-FIGURES = tuple(
-    DatasetSpec(name=name, kind=name, description=description, make=drawn(make))
-    for name, description, make in (
-        ("sums", "sums of two numbers, the result alone", _sums),
-        ("arithmetic", "sums of two steps, the steps written down", _arithmetic),
-        ("dates", "dates in words and figures, filed year first", _dates),
-        ("units", "six pairs of invented units, one changed into the other", _units),
-        ("copying", "words, one of them invented, each written twice", _copying),
-        ("sorting", "words backwards, numbers falling", _sorting),
-    )
+FIGURES = specs_of(
+    ("sums", "sums of two numbers, the result alone", _sums),
+    ("arithmetic", "sums of two steps, the steps written down", _arithmetic),
+    ("dates", "dates in words and figures, filed year first", _dates),
+    ("units", "six pairs of invented units, one changed into the other", _units),
+    ("copying", "words, one of them invented, each written twice", _copying),
+    ("sorting", "words backwards, numbers falling", _sorting),
 )

@@ -7,7 +7,7 @@ from metadata.examples import Example
 from training_worker.tasks import words
 from training_worker.tasks.formal import foreign_word
 from training_worker.tasks.grammar import number_words, past, plural, singular
-from training_worker.tasks.spec import DatasetSpec, drawn, pair
+from training_worker.tasks.spec import pair, specs_of
 from training_worker.tasks.world import World
 
 
@@ -113,13 +113,10 @@ def _translation(rng: Random, world: World) -> Iterator[Example]:
         yield pair(f"English: {english}\nLanguage of {world.places[0].region}:", " ".join(foreign))
 
 
-NOTATIONS = tuple(
-    DatasetSpec(name=name, kind=name, description=description, make=drawn(make))
-    for name, description, make in (
-        ("formatting", "orders in a fixed notation", _formatting),
-        ("robot", "wishes as programs of a small machine", _robot),
-        ("queries", "questions about towns as a line of code", _queries),
-        ("tagging", "parts of speech, word by word", _tagging),
-        ("translation", "a language of 38 words to learn", _translation),
-    )
+NOTATIONS = specs_of(
+    ("formatting", "orders in a fixed notation", _formatting),
+    ("robot", "wishes as programs of a small machine", _robot),
+    ("queries", "questions about towns as a line of code", _queries),
+    ("tagging", "parts of speech, word by word", _tagging),
+    ("translation", "a language of 38 words to learn", _translation),
 )

@@ -7,7 +7,7 @@ from metadata.examples import Example
 from training_worker.tasks import words
 from training_worker.tasks.facts import Fact, facts_of_person, random_facts
 from training_worker.tasks.grammar import Noun, clause, sentence, sentence_case, singular
-from training_worker.tasks.spec import DatasetSpec, drawn, pair
+from training_worker.tasks.spec import pair, specs_of
 from training_worker.tasks.world import World
 
 
@@ -87,13 +87,10 @@ def _counting(rng: Random, world: World) -> Iterator[Example]:
         )
 
 
-PASSAGES = tuple(
-    DatasetSpec(name=name, kind=name, description=description, make=drawn(make))
-    for name, description, make in (
-        ("extraction", "who, where and when in a short report", _extraction),
-        ("reading", "answers that stand in a passage", _reading),
-        ("claims", "yes or no: whether a passage says so", _claims),
-        ("comparison", "which of two is older, first or richer", _comparison),
-        ("counting", "how often a word is on a list", _counting),
-    )
+PASSAGES = specs_of(
+    ("extraction", "who, where and when in a short report", _extraction),
+    ("reading", "answers that stand in a passage", _reading),
+    ("claims", "yes or no: whether a passage says so", _claims),
+    ("comparison", "which of two is older, first or richer", _comparison),
+    ("counting", "how often a word is on a list", _counting),
 )

@@ -65,6 +65,14 @@ def drawn(make: Drawn) -> Maker:
     return splits
 
 
+def specs_of(*entries: tuple[str, str, Drawn]) -> tuple[DatasetSpec, ...]:
+    """Return datasets of drawn examples, each of a kind of its own: name, description, maker."""
+    return tuple(
+        DatasetSpec(name=name, kind=name, description=description, make=drawn(make))
+        for name, description, make in entries
+    )
+
+
 def pair(prompt: str, completion: str) -> Example:
     """Return an example of a prompt and what is to follow."""
     return Example(None, prompt, completion)

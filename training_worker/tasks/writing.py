@@ -15,7 +15,7 @@ from training_worker.tasks.grammar import (
     sentence_case,
     singular,
 )
-from training_worker.tasks.spec import DatasetSpec, drawn, pair
+from training_worker.tasks.spec import pair, specs_of
 from training_worker.tasks.world import World
 
 
@@ -98,12 +98,9 @@ def _chat(*turns: Turn) -> Example:
     return Example(turns, "\n".join(turn.content for turn in turns[:-1]), turns[-1].content)
 
 
-WRITING = tuple(
-    DatasetSpec(name=name, kind=name, description=description, make=drawn(make))
-    for name, description, make in (
-        ("profiles", "long answers written from a record", _profiles),
-        ("tales", "long answers of phrases drawn by chance", _tales),
-        ("guide", "polite chat answers from a passage", _guide),
-        ("orders", "orders changed in a second turn of a chat", _orders),
-    )
+WRITING = specs_of(
+    ("profiles", "long answers written from a record", _profiles),
+    ("tales", "long answers of phrases drawn by chance", _tales),
+    ("guide", "polite chat answers from a passage", _guide),
+    ("orders", "orders changed in a second turn of a chat", _orders),
 )
