@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -47,6 +47,21 @@ class Checkpoints:
         self._last = Checkpoint(step, loss, copy_of(self._weights))
         if self._best is None or loss < self._best.loss:
             self._best = self._last
+
+    def state(self) -> dict[str, Any]:
+        """Return both, as plain values; where they are one, so are their tensors."""
+        return {
+            name: None if one is None else {**vars(one), "weights": dict(one.weights)}
+            for name, one in (("best", self._best), ("last", self._last))
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state` gave."""
+        best, last = state["best"], state["last"]
+        self._best = None if best is None else Checkpoint(**best)
+        self._last = None if last is None else Checkpoint(**last)
+        if best is not None and best["step"] == last["step"]:
+            self._last = self._best  # one checkpoint, as `offer` had it
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint's weights back into the model."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from metadata.errors import PeftwiseError
@@ -15,22 +16,45 @@ from metadata.messages import Outcome
 from metadata.records import Measurement
 from training_worker.failures import classify
 from training_worker.request import RunRequest, RunResult, StepTaken
+from training_worker.resuming.keeper import Preempted
 from training_worker.run import run
-from training_worker.trainer_messages import Done, Note, Work
+from training_worker.trainer_messages import PREEMPTED, Done, Message, Note, Work
 
 NOTE_SECONDS = 1.0  # between two notes of progress
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read the work from standard input, train, answer on standard output."""
+    """Read the work from standard input, train, answer on standard output.
+
+    Returns 0 after the outcome is told, or, without one, `PREEMPTED` after a signal to stop.
+    """
     del arguments
+    stop = StopSignal()
     answers = _take_standard_output()
     source = sys.stdin.buffer
     work = Work.model_validate_json(source.readline())
     _die_with(work.parent)
-    _tell(answers, Done(outcome=_outcome(work, source, answers)))
+    try:
+        outcome = _outcome(work, source, answers, stop)
+    except Preempted:
+        return PREEMPTED
+    _tell(answers, Done(outcome=outcome))
     return 0
+
+
+class StopSignal:
+    """Notes that the process was told to end (SIGTERM); Ctrl-C is the parent's to handle."""
+
+    def __init__(self) -> None:
+        """Listen from now on."""
+        self.is_given = False
+        signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.is_given = True
 
 
 def splits_of(
@@ -51,7 +75,7 @@ def splits_of(
     )
 
 
-def _outcome(work: Work, source: IO[bytes], answers: IO[bytes]) -> Outcome:
+def _outcome(work: Work, source: IO[bytes], answers: IO[bytes], stop: StopSignal) -> Outcome:
     try:
         training = _lines(source, work.training_bytes)
         has_validation = work.validation_bytes is not None
@@ -69,9 +93,20 @@ def _outcome(work: Work, source: IO[bytes], answers: IO[bytes]) -> Outcome:
         limits=work.limits,
         output_folder=Path(work.output_folder) if work.output_folder else None,
         serve_with=work.serve_with,
+        checkpoint_folder=Path(work.checkpoint_folder) if work.checkpoint_folder else None,
+        attempt=work.attempt,
+        checkpoint_seconds=work.checkpoint_seconds,
     )
     reporter = Reporter(answers)
-    return outcome_of(run(request, on_measurement=reporter.measured, on_step=reporter.stepped))
+    result = run(
+        request,
+        on_measurement=reporter.measured,
+        on_step=reporter.stepped,
+        on_saved=reporter.told,
+        on_notice=reporter.told,
+        should_stop=lambda: stop.is_given,
+    )
+    return outcome_of(result)
 
 
 def outcome_of(result: RunResult) -> Outcome:
@@ -101,6 +136,10 @@ class Reporter:
         note = Note(measurement=measurement, trained_tokens=self._tokens, progress=progress)
         _tell(self._answers, note)
 
+    def told(self, message: Message) -> None:
+        """Send a message as it is."""
+        _tell(self._answers, message)
+
     def stepped(self, taken: StepTaken) -> None:
         """Send the progress, if the last note is old enough."""
         self._tokens = taken.trained_tokens
@@ -110,7 +149,7 @@ class Reporter:
             _tell(self._answers, Note(trained_tokens=self._tokens, progress=progress))
 
 
-def _tell(answers: IO[bytes], message: Note | Done) -> None:
+def _tell(answers: IO[bytes], message: Message) -> None:
     answers.write(message.model_dump_json().encode() + b"\n")
     answers.flush()
 
@@ -129,9 +168,7 @@ def _take_standard_output() -> IO[bytes]:
 
 
 def _die_with(parent: int) -> None:
-    """Die when the parent dies, and leave the signals of its group to the parent."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Die when the parent dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

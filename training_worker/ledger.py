@@ -1,26 +1,32 @@
 """What is known of a run so far, so that a run cut short keeps its curve and its costs."""
 
+import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from metadata.records import Costs, Measurement
 from training_worker.meter import Clock, forget_device_peak, peak_device_bytes
+from training_worker.trainer_messages import Level, Notice
 
 PACKAGES = ("torch", "transformers", "peft", "peftwise")
 
 
 @dataclass
 class Ledger:
-    """The growing account of one run; `report` is told each measurement and the progress."""
+    """The growing account of one run; `report` is told each measurement and the progress.
+
+    `on_notice` is told what the one who waits for the run should know of.
+    """
 
     report: Callable[[Measurement, float], None]
+    on_notice: Callable[[Notice], None] = lambda notice: None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     curve: list[Measurement] = field(default_factory=list)
     all_steps: int = 1
@@ -29,6 +35,7 @@ class Ledger:
     trainable_parameters: int = 0
     peak_tensor_bytes: int = 0
     micro_batch_size: int = 0
+    earlier_device_bytes: int = 0  # the peak in processes that this one goes on from
     training: Clock = field(init=False)
     evaluation: Clock = field(init=False)
 
@@ -53,6 +60,31 @@ class Ledger:
         self.curve.append(measurement)
         self.report(measurement, self.progress)
 
+    def notify(self, level: Level, message: str, **data: Any) -> None:
+        """Tell what should be known of the run."""
+        self.on_notice(Notice(level=level, message=message, data=data))
+
+    def to_json(self) -> str:
+        """Return what another process can go on from."""
+        account = {
+            "costs": self.costs().model_dump(mode="json"),
+            "curve": [measurement.model_dump(mode="json") for measurement in self.curve],
+            "micro_batch_size": self.micro_batch_size,
+        }
+        return json.dumps(account, indent=1)
+
+    def restore(self, account: Mapping[str, Any]) -> None:
+        """Go on from an account, and report its curve again, each point at its own progress."""
+        costs = Costs.model_validate(account["costs"])
+        self.training.go_on_from(costs.train_seconds, costs.train_cpu_seconds)
+        self.evaluation.go_on_from(costs.eval_seconds, costs.eval_cpu_seconds)
+        self.steps, self.trained_tokens = costs.steps, costs.trained_tokens
+        self.peak_tensor_bytes = max(self.peak_tensor_bytes, costs.peak_tensor_bytes)
+        self.earlier_device_bytes = costs.peak_device_bytes
+        self.curve = [Measurement.model_validate(point) for point in account["curve"]]
+        for measurement in self.curve:
+            self.report(measurement, min(1.0, measurement.step / self.all_steps))
+
     def costs(self) -> Costs:
         """Return what the run has used so far."""
         return Costs(
@@ -61,7 +93,7 @@ class Ledger:
             train_cpu_seconds=self.training.cpu_seconds,
             eval_cpu_seconds=self.evaluation.cpu_seconds,
             peak_tensor_bytes=self.peak_tensor_bytes,
-            peak_device_bytes=peak_device_bytes(self.device),
+            peak_device_bytes=max(self.earlier_device_bytes, peak_device_bytes(self.device)),
             trained_tokens=self.trained_tokens,
             steps=self.steps,
             trainable_parameters=self.trainable_parameters,

@@ -1,162 +1,35 @@
-"""Train: plan the micro-batches, rehearse the largest for its memory, then take the steps."""
+"""Train: rehearse the largest micro-batch for its memory, then take the steps of the plan."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
-from torch.nn import functional
 
 from metadata.messages import Limits
-from metadata.records import Clipping, Configuration
-from training_worker.adaptive_rank import allocate
+from metadata.records import Configuration
 from training_worker.checkpoints import Checkpoints, copy_of, put_back
-from training_worker.clipping import clip
-from training_worker.data import Batch, LossOn, Tokens, batches_of_steps, collate
+from training_worker.data import Tokens
 from training_worker.failures import OverMemory, TimedOut, check_finite
 from training_worker.ledger import Ledger
 from training_worker.meter import TensorMeter
-from training_worker.optimizer import build_optimizer, build_schedule
-from training_worker.optimizers.averaging import to_be_kept
-from training_worker.packing import pack
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, StepTaken
-from training_worker.scoring import target_logits
+from training_worker.resuming.keeper import Keeper, Resumable
+from training_worker.resuming.progress import Progress
+from training_worker.resuming.states import random_state, restore_random
+from training_worker.steps import (
+    GRADIENT,
+    Learner,
+    MicroBatches,
+    Steps,
+    Trainer,
+    in_smaller,
+    plan_steps,
+)
 
-MicroBatches = list[list[Tokens]]
+__all__ = ["GRADIENT", "Learner", "MicroBatches", "Steps", "Trainer", "plan_steps"]
+__all__ += ["evaluation_steps", "fit_memory", "rehearse", "train"]
+
 OnStep = Callable[[StepTaken], None]
-Penalty = Callable[[Any], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A model with the weights to train, and how its examples become batches."""
-
-    model: Any
-    weights: Mapping[str, nn.Parameter]
-    loss_on: LossOn
-    padding_id: int
-    penalty: Penalty | None = None
-    clipping: Clipping = "global"
-    held: Mapping[str, nn.Parameter] = field(default_factory=dict)  # read by the optimizer, left
-
-    def collate(self, examples: Sequence[Tokens]) -> Batch:
-        """Return examples as a batch on the model's device."""
-        return collate(
-            examples,
-            loss_on=self.loss_on,
-            padding_id=self.padding_id,
-            device=self.model.device,
-        )
-
-    def backward(self, batch: Batch, *, targets: int) -> float:
-        """Add a micro-batch's share of the step's gradient; return its nats."""
-        logits, labels, _ = target_logits(self.model, batch)
-        nats = functional.cross_entropy(logits, labels, reduction="sum")
-        del logits  # the loss keeps what it needs of them
-        (nats / targets).backward()
-        return float(nats.detach())
-
-    def penalise(self) -> None:
-        """Add the gradient of what the method asks beside the loss, once a step."""
-        if self.penalty is not None:
-            self.penalty(self.model).backward()
-
-    def allocate(self, step: int) -> None:
-        """Let a method that moves its budget among the layers do so, before gradients go."""
-        allocate(self.model, step)
-
-
-class Steps(Protocol):
-    """Takes the steps of one run: the optimizer, its schedule, and the mode of the model."""
-
-    @property
-    def rate(self) -> float | None:
-        """Return the learning rate of the next step, None where there is none."""
-
-    def take(self, micro_batches: MicroBatches, *, number: int) -> tuple[float, int]:
-        """Take a step on one batch; return its loss in nats, and its targets."""
-
-    def to_be_kept(self) -> AbstractContextManager[None]:
-        """Have the weights be those to keep inside the block."""
-
-
-@dataclass(frozen=True)
-class Trainer:
-    """How optimizers of one kind train.
-
-    Attributes:
-        plan: (examples, configuration, *, micro_batch_size) -> the micro-batches of every step.
-        begin: (learner, configuration, *, steps, rows) -> what takes so many steps, with about so
-            many rows through the model at once.
-    """
-
-    plan: Callable[..., list[MicroBatches]]
-    begin: Callable[..., Steps]
-
-
-class GradientSteps:
-    """Steps along gradients."""
-
-    def __init__(
-        self, learner: Learner, configuration: Configuration, *, steps: int, rows: int
-    ) -> None:
-        """Begin at the first of so many steps."""
-        del rows
-        self._learner = learner
-        learner.model.train()  # a new wrapper says that it trains and holds a model that does not
-        self._optimizer = build_optimizer(learner.weights, configuration, learner.held)
-        self._schedule = build_schedule(self._optimizer, configuration.schedule, steps=steps)
-
-    @property
-    def rate(self) -> float:
-        """Return the learning rate of the next step."""
-        return float(self._schedule.get_last_lr()[0])
-
-    def take(self, micro_batches: MicroBatches, *, number: int) -> tuple[float, int]:
-        """Take a step on one batch; return its loss in nats, and its targets."""
-        learner = self._learner
-        if not learner.model.training:  # as an evaluation leaves it; setting it takes a walk
-            learner.model.train()
-        batches = [learner.collate(micro) for micro in micro_batches]
-        targets = max(1, sum(batch.targets for batch in batches))
-        nats = sum(learner.backward(batch, targets=targets) for batch in batches)
-        learner.penalise()
-        clip(learner.weights, learner.clipping)
-        self._optimizer.step()
-        learner.allocate(number)
-        self._optimizer.zero_grad(set_to_none=True)
-        self._schedule.step()
-        return nats, targets
-
-    def to_be_kept(self) -> AbstractContextManager[None]:
-        """Have the weights be those to keep inside the block."""
-        return to_be_kept(self._optimizer)
-
-
-def plan_steps(
-    examples: Sequence[Tokens], configuration: Configuration, *, micro_batch_size: int
-) -> list[MicroBatches]:
-    """Return the micro-batches of every optimizer step, alike lengths together.
-
-    A micro-batch counts rows: examples, or where the configuration packs, rows of several.
-    """
-    steps = batches_of_steps(
-        examples=len(examples),
-        batch_size=configuration.batch_size,
-        epochs=configuration.epochs,
-        seed=configuration.seed,
-    )
-    of_steps = [[examples[number] for number in step] for step in steps]
-    if configuration.packing:
-        length = configuration.max_length_tokens
-        of_steps = [pack(step, length=length) for step in of_steps]
-    return [_split(rows, micro_batch_size) for rows in of_steps]
-
-
-GRADIENT = Trainer(plan=plan_steps, begin=GradientSteps)
 
 
 def fit_memory(
@@ -175,7 +48,7 @@ def fit_memory(
         torch.OutOfMemoryError: The same, and the device said so.
     """
     configuration = request.configuration
-    size = micro_batch_size
+    ledger.micro_batch_size = size = micro_batch_size
     while True:
         plan = trainer.plan(examples, configuration, micro_batch_size=size)
         try:
@@ -186,11 +59,10 @@ def fit_memory(
         except (OverMemory, torch.OutOfMemoryError):
             if size == 1:
                 raise
-            size = size // 2
-            torch.cuda.empty_cache()  # does nothing where there is no CUDA
         else:
-            ledger.micro_batch_size, ledger.all_steps = size, len(plan)
+            ledger.all_steps = len(plan)
             return plan
+        size = _halve(ledger, "a rehearsal of the largest went over it")
 
 
 def rehearse(
@@ -218,7 +90,7 @@ def rehearse(
                 steps.take([largest] * (2 if accumulates else 1), number=number)
         return int(meter.peak_bytes)
     finally:
-        _forget_gradients(learner)
+        learner.forget_gradients()
         put_back(kept, learner.weights)
 
 
@@ -231,38 +103,56 @@ def train(
     validate: Callable[[], float],
     on_step: OnStep,
     trainer: Trainer = GRADIENT,
+    keeper: Keeper | None = None,
+    resumed: Resumable | None = None,
 ) -> Checkpoints:
     """Take every step of the plan and return the best checkpoint and the last.
 
     The loss is the mean over all target tokens of an optimizer step, so the size of the
-    micro-batch changes nothing but rounding.
+    micro-batch changes nothing but rounding. A step that the device has no room for is taken again
+    in micro-batches half as large, as are all after it.
+
+    Args:
+        learner: What learns.
+        plan: The micro-batches of every step.
+        request: What was asked.
+        ledger: The account of the run.
+        validate: Returns the validation loss, and notes it.
+        on_step: Told each step taken.
+        trainer: How steps are taken.
+        keeper: Writes checkpoints between steps; None writes none.
+        resumed: The checkpoint to go on from; None begins at the first step.
 
     Raises:
         Diverged: A loss is not finite.
         TimedOut: The training clock passed its limit.
+        Preempted: The process was told to stop.
     """
+    keeper = keeper or Keeper()
     rows = max(1, ledger.micro_batch_size)
     steps = trainer.begin(learner, request.configuration, steps=len(plan), rows=rows)
-    checkpoints = Checkpoints(learner.weights)
+    progress = Progress(learner, steps, Checkpoints(learner.weights), ledger)
+    if resumed is not None:
+        keeper.resume(resumed, progress)
+        _tell(on_step, ledger)
     stops = evaluation_steps(len(plan), request.evaluations)
-    nats = targets = 0.0
-    for number, step in enumerate(plan, start=1):
-        rate = steps.rate
+    keeper.keep(progress)
+    while ledger.steps < len(plan):
+        number, rate = ledger.steps + 1, steps.rate
         with ledger.training.running():
-            step_nats, step_targets = steps.take(step, number=number)
-        nats, targets = nats + step_nats, targets + step_targets
-        ledger.steps, ledger.trained_tokens = number, ledger.trained_tokens + _tokens(step)
-        check_finite(step_nats, step=number, split="train")
-        on_step(StepTaken(step=number, steps=len(plan), trained_tokens=ledger.trained_tokens))
+            plan, (nats, targets) = _take(progress, plan, number)
+        progress.add(nats, targets)
+        ledger.steps, ledger.trained_tokens = (
+            number,
+            ledger.trained_tokens + _tokens(plan[number - 1]),
+        )
+        check_finite(nats, step=number, split="train")
+        _tell(on_step, ledger)
         if number in stops:
-            ledger.note("loss", nats / targets, "train")
-            if rate is not None:
-                ledger.note("learning_rate", rate, "train")
-            with steps.to_be_kept():
-                checkpoints.offer(number, validate())
-            nats = targets = 0.0
+            _evaluate(progress, rate, validate)
         _check_time(ledger, request.limits)
-    return checkpoints
+        keeper.keep(progress)
+    return progress.checkpoints
 
 
 def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
@@ -271,9 +161,53 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
     return frozenset(round(steps * (index + 1) / count) for index in range(count))
 
 
-def _split(examples: list[Tokens], size: int) -> MicroBatches:
-    by_length = sorted(examples, key=lambda example: len(example.ids))
-    return [by_length[start : start + size] for start in range(0, len(by_length), size)]
+def _take(
+    progress: Progress, plan: Sequence[MicroBatches], number: int
+) -> tuple[Sequence[MicroBatches], tuple[float, int]]:
+    """Take a step of a plan, in ever smaller micro-batches until it fits; return the plan too."""
+    ledger = progress.ledger
+    random = random_state(ledger.device)
+    while True:
+        try:
+            return plan, progress.steps.take(plan[number - 1], number=number)
+        except torch.OutOfMemoryError:
+            if ledger.micro_batch_size <= 1:
+                raise
+        progress.learner.forget_gradients()
+        restore_random(random, ledger.device)
+        plan = in_smaller(plan, _halve(ledger, f"step {number} ran out of memory"))
+        progress.steps.use_rows(ledger.micro_batch_size)
+
+
+def _evaluate(progress: Progress, rate: float | None, validate: Callable[[], float]) -> None:
+    """Note the losses at this step, and offer its weights as the best."""
+    ledger = progress.ledger
+    ledger.note("loss", progress.taken_loss(), "train")
+    if rate is not None:
+        ledger.note("learning_rate", rate, "train")
+    with progress.steps.to_be_kept():
+        progress.checkpoints.offer(ledger.steps, validate())
+
+
+def _halve(ledger: Ledger, what_happened: str) -> int:
+    """Halve the micro-batch, tell of it, and return its size."""
+    size = ledger.micro_batch_size
+    ledger.micro_batch_size = size // 2
+    torch.cuda.empty_cache()  # does nothing where there is no CUDA
+    ledger.notify(
+        "warn",
+        f"A micro-batch must fit the memory; {what_happened} at {size} examples. From here on "
+        f"{size // 2} go through the model at once and gradients add up over more of them: the "
+        "batch of a step stays as it is.",
+        micro_batch_size=size // 2,
+        step=ledger.steps,
+    )
+    return size // 2
+
+
+def _tell(on_step: OnStep, ledger: Ledger) -> None:
+    tokens = ledger.trained_tokens
+    on_step(StepTaken(step=ledger.steps, steps=ledger.all_steps, trained_tokens=tokens))
 
 
 def _padded_tokens(micro_batch: list[Tokens]) -> int:
@@ -282,11 +216,6 @@ def _padded_tokens(micro_batch: list[Tokens]) -> int:
 
 def _tokens(micro_batches: MicroBatches) -> int:
     return sum(len(example.ids) for micro in micro_batches for example in micro)
-
-
-def _forget_gradients(learner: Learner) -> None:
-    for weight in learner.weights.values():
-        weight.grad = None
 
 
 def _check_memory(peak_bytes: int, limits: Limits) -> None:

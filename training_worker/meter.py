@@ -77,6 +77,10 @@ class Clock:
         self._cpu_seconds = 0.0
         self._since: tuple[float, float] | None = None
 
+    def go_on_from(self, seconds: float, cpu_seconds: float) -> None:
+        """Count from what an earlier process had counted."""
+        self._seconds, self._cpu_seconds = seconds, cpu_seconds
+
     @property
     def seconds(self) -> float:
         """Return the wall seconds so far."""

@@ -32,6 +32,9 @@ class RunRequest:
         serve_with: What is to load it; None: as the method leaves it.
         evaluations: Points of the learning curve after step 0, at most one a step.
         micro_batch_size: The first to try, halved until it fits; None: as forecast.
+        checkpoint_folder: Where the job's attempts keep checkpoints to go on from; None keeps none.
+        attempt: Which attempt at the job this is, counted from 1.
+        checkpoint_seconds: The least time between two checkpoints; 0 writes one after every step.
     """
 
     base_model: str
@@ -47,6 +50,9 @@ class RunRequest:
     evaluations: int = 5
     micro_batch_size: int | None = None
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
+    checkpoint_folder: Path | None = None
+    attempt: int = 1
+    checkpoint_seconds: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -21,6 +22,8 @@ from training_worker.model import Base, choose_device, load_base, prepare
 from training_worker.optimizer import freeze
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, RunResult, ScoreSettings
+from training_worker.resuming.fingerprint import fingerprint
+from training_worker.resuming.keeper import Keeper, OnNotice, OnSaved, Preempted
 from training_worker.scoring import Judge, choose_rankings
 from training_worker.setting import look
 from training_worker.trainers import TRAINERS
@@ -33,34 +36,49 @@ def run(
     *,
     on_measurement: Callable[[Measurement, float], None] = lambda measurement, progress: None,
     on_step: OnStep = lambda taken: None,
+    on_saved: OnSaved = lambda saved: None,
+    on_notice: OnNotice = lambda notice: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> RunResult:
     """Train one configuration on one task and score it.
 
     Never raises for what a run can die of: the state and the reason say it, since a failed run is
     knowledge too. The same request gives the same curve, bit for bit, on one kind of CPU with one
-    number of threads.
+    number of threads, and so does one that goes on from a checkpoint of it.
 
     Args:
         request: What to train, on what data, within which limits.
         on_measurement: Told each point of the curve and the share of steps done.
         on_step: Told each optimizer step taken.
+        on_saved: Told each checkpoint written.
+        on_notice: Told what the one who waits for the run should know of.
+        should_stop: Asked between steps whether the process is to end before the run does.
+
+    Raises:
+        Preempted: `should_stop` said so, and there is a checkpoint of the last step taken.
     """
-    ledger = Ledger(report=on_measurement)
+    ledger = Ledger(report=on_measurement, on_notice=on_notice)
+    keep = partial(_keeper, request, ledger, on_saved=on_saved, should_stop=should_stop)
     try:
         with own_random_numbers():
-            scores = _tell(request, ledger, on_step)
+            scores = _tell(request, ledger, on_step, keep)
+    except Preempted:
+        raise
     except Exception as error:  # whatever a model, a template or a device raises ends this run only
         return _result(request, ledger, *classify(error), scores=None)
     return _result(request, ledger, "succeeded", "", scores=scores)
 
 
-def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
+def _tell(
+    request: RunRequest, ledger: Ledger, on_step: OnStep, keep: Callable[[Base], Keeper]
+) -> Scores:
     configuration = request.configuration
     check(configuration)
     check_serving(configuration, request.serve_with)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
     check(configuration, profile_of(base.model))
+    keeper = keep(base)
     before = METHODS[configuration.method.name].virtual_tokens(configuration.method.values)
     length = min(configuration.max_length_tokens, base.context_tokens - before)
     splits = encode_splits(request, base.tokenizer, max_length_tokens=length)
@@ -71,7 +89,12 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
 
     learner = _learner(base, request, splits.train)
     ledger.trainable_parameters = sum(weight.numel() for weight in learner.weights.values())
-    size = first_micro_batch(request, base.model, splits.train, ledger.device)
+    resumed = keeper.newest()
+    size = (
+        first_micro_batch(request, base.model, splits.train, ledger.device)
+        if resumed is None
+        else resumed.micro_batch_size
+    )
     trainer = TRAINERS[OPTIMIZERS[configuration.optimizer.name].kind]
     plan = fit_memory(
         learner, splits.train, request, ledger, micro_batch_size=size, trainer=trainer
@@ -85,6 +108,8 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
         validate=judge.validate,
         on_step=on_step,
         trainer=trainer,
+        keeper=keeper,
+        resumed=resumed,
     )
 
     check_kept(checkpoints.kept(configuration.keep).loss, base_validation)
@@ -96,6 +121,25 @@ def _tell(request: RunRequest, ledger: Ledger, on_step: OnStep) -> Scores:
         folder, form = request.output_folder, request.serve_with
         save_adapter(learner.model, configuration, folder, serve_with=form)
     return scores
+
+
+def _keeper(
+    request: RunRequest,
+    ledger: Ledger,
+    base: Base,
+    *,
+    on_saved: OnSaved,
+    should_stop: Callable[[], bool],
+) -> Keeper:
+    return Keeper(
+        request.checkpoint_folder,
+        run=fingerprint(request, base.model) if request.checkpoint_folder else "",
+        attempt=request.attempt,
+        every_seconds=request.checkpoint_seconds,
+        on_saved=on_saved,
+        on_notice=ledger.on_notice,
+        should_stop=should_stop,
+    )
 
 
 def _learner(base: Base, request: RunRequest, examples: Sequence[Tokens]) -> Learner:

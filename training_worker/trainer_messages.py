@@ -13,6 +13,8 @@ from metadata.messages import Limits, Outcome
 from metadata.methods.spec import Serving
 from metadata.records import Configuration, Measurement, Record
 
+Level = Literal["info", "warn", "error"]
+
 PREEMPTED = 75  # the exit code of a trainer told to stop: EX_TEMPFAIL, try again later
 
 
@@ -59,7 +61,7 @@ class Notice(Record):
     """Something that the one who waits for the job should know of."""
 
     kind: Literal["notice"] = "notice"
-    level: Literal["info", "warn", "error"]
+    level: Level
     message: str
     data: dict[str, Any] = Field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from metadata.optimizers.spec import Kind
 from training_worker.derivative_free.mezo import ZerothOrderSteps
 from training_worker.derivative_free.population import PopulationSteps, plan_calls
-from training_worker.loop import GRADIENT, Trainer, plan_steps
+from training_worker.steps import GRADIENT, Trainer, plan_steps
 
 TRAINERS: Mapping[Kind, Trainer] = {
     "gradient": GRADIENT,

@@ -4,7 +4,6 @@ Paper: Hansen and Ostermeier (2001); the computing is the `cma` library's. Axes:
 dimensions.
 """
 
-import pickle
 import warnings
 from typing import Any
 
@@ -33,14 +32,10 @@ class CovarianceMatrixAdaptation:
 
     def __init__(self, dimension: int, *, population: int, sigma: float, seed: int) -> None:
         """Begin with so many candidates a time, drawn with the standard deviation `sigma`."""
-        options = {
-            "popsize": population,
-            "randn": _Normals(seed),
-            "seed": np.nan,  # leave numpy's shared numbers alone
-            "verbose": -9,
-        }
-        self._strategy = CMAEvolutionStrategy(np.zeros(dimension), sigma, options)
+        self._dimension, self._population, self._sigma = dimension, population, sigma
+        self._seed, self._told = seed, list[Floats]()
         self._best: tuple[Floats, float] = (np.zeros(dimension), WORST)
+        self._strategy = self._begun()
 
     @property
     def best(self) -> tuple[Floats, float]:
@@ -59,16 +54,32 @@ class CovarianceMatrixAdaptation:
     def tell(self, candidates_PD: Floats, losses_P: Floats) -> None:
         """Learn from the losses of the candidates last asked for."""
         losses_P = comparable(losses_P)
+        self._told.append(losses_P)
         self._strategy.tell(list(candidates_PD), list(losses_P))
         first = int(losses_P.argmin())
         if losses_P[first] < self._best[1]:
             self._best = candidates_PD[first].copy(), float(losses_P[first])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the search goes on from; bytes among it are a pickle of the library's."""
-        return {"strategy": self._strategy.pickle_dumps(), "best": self._best}
+        """Return all that the search goes on from: its seed, and every loss that it was told.
+
+        The library keeps its state by pickling it, which no file that is read should hold.
+        """
+        return {"seed": self._seed, "told": list(self._told)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` gave, never from one of others: it is unpickled."""
-        self._strategy = pickle.loads(state["strategy"])
-        self._best = state["best"]
+        """Go on from a state of the same settings: ask and be told all of it again."""
+        zero_D = np.zeros(self._dimension)
+        self._seed, self._told, self._best = state["seed"], [], (zero_D, WORST)
+        self._strategy = self._begun()
+        for losses_P in state["told"]:
+            self.tell(self.ask(), losses_P)
+
+    def _begun(self) -> CMAEvolutionStrategy:
+        options = {
+            "popsize": self._population,
+            "randn": _Normals(self._seed),
+            "seed": np.nan,  # leave numpy's shared numbers alone
+            "verbose": -9,
+        }
+        return CMAEvolutionStrategy(np.zeros(self._dimension), self._sigma, options)

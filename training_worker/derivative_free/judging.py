@@ -14,8 +14,8 @@ from torch.nn import functional
 from training_worker.data import Batch
 from training_worker.derivative_free.layers import Layer, Part
 from training_worker.derivative_free.projections import Factors
-from training_worker.loop import Learner
 from training_worker.scoring import target_logits
+from training_worker.steps import Learner
 
 
 def nats_of(learner: Learner, batch: Batch) -> float:

@@ -14,9 +14,10 @@ from torch import nn
 from metadata.parameters import number as numeric
 from metadata.records import Configuration
 from training_worker.derivative_free.judging import nats_of
-from training_worker.loop import Learner, MicroBatches
 from training_worker.optimizer import build_optimizer, build_schedule
 from training_worker.optimizers.groups import Groups, unnamed
+from training_worker.resuming.states import State, restore, state_of
+from training_worker.steps import Learner, MicroBatches
 
 Weights = Mapping[str, nn.Parameter]
 LARGEST_SEED = 2**62
@@ -48,9 +49,26 @@ class ZerothOrderSteps:
         """Return a block within which the weights are those to keep: as they are."""
         return nullcontext()
 
+    def use_rows(self, rows: int) -> None:
+        """Change nothing: the rows at once are those of a micro-batch."""
+
+    def state(self) -> State:
+        """Return the state of the optimizer, its schedule and the seeds of directions."""
+        return {"seeds": self._seeds.get_state(), **state_of(self._optimizer, self._schedule)}
+
+    def restore(self, state: State) -> None:
+        """Go on from a state of the same run."""
+        self._seeds.set_state(state["seeds"])
+        restore(self._optimizer, self._schedule, state)
+
     @torch.no_grad()
     def take(self, micro_batches: MicroBatches, *, number: int) -> tuple[float, int]:
-        """Take one step; return the mean of its two losses in nats, and its targets."""
+        """Take one step; return the mean of its two losses in nats, and its targets.
+
+        Raises:
+            torch.OutOfMemoryError: The step is not taken, and the weights are as before but for
+                rounding.
+        """
         del number
         learner = self._learner
         learner.model.eval()
@@ -60,8 +78,13 @@ class ZerothOrderSteps:
         def loss() -> float:
             return sum(nats_of(learner, batch) for batch in batches) + targets * _penalty(learner)
 
+        before = self._seeds.get_state()
         seed = int(torch.randint(LARGEST_SEED, (1,), generator=self._seeds))
-        higher, lower = losses_along(learner.weights, loss, seed, size=self._perturbation)
+        try:
+            higher, lower = losses_along(learner.weights, loss, seed, size=self._perturbation)
+        except torch.OutOfMemoryError:
+            self._seeds.set_state(before)
+            raise
         slope = (higher - lower) / (2 * self._perturbation * targets)
         step_along(self._optimizer, learner.weights, seed, slope=slope)
         self._schedule.step()
@@ -73,13 +96,17 @@ def losses_along(
 ) -> tuple[float, float]:
     """Return the losses at weights moved by `size` along a direction, and by as much against it.
 
-    The weights come back to where they were within rounding.
+    The weights come back to where they were within rounding, if a loss cannot be had too.
     """
     move(weights, seed, size)
-    higher = loss()
-    move(weights, seed, -2 * size)
-    lower = loss()
-    move(weights, seed, size)
+    way_back = -size
+    try:
+        higher = loss()
+        move(weights, seed, -2 * size)
+        way_back = size
+        lower = loss()
+    finally:
+        move(weights, seed, way_back)
     return higher, lower
 
 

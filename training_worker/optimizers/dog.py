@@ -38,6 +38,16 @@ class _Averaged:
                     weight.copy_(mean)
             yield
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the library's state, and the average beside it."""
+        of_library: dict[str, Any] = super().state_dict()  # type: ignore[misc]  # as above
+        return {**of_library, "averager": self._averager.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` gave."""
+        super().load_state_dict(state_dict)  # type: ignore[misc]  # as above
+        self._averager.load_state_dict(state_dict["averager"])
+
     def _weights(self) -> list[nn.Parameter]:
         return [weight for group in self.param_groups for weight in group["params"]]
 
