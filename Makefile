@@ -69,5 +69,5 @@ $(VENV)/.installed-worker: $(VENV)/.installed-torch $(VENV)/constraints.txt pypr
 
 $(VENV)/.installed-all: $(VENV)/.installed-torch $(VENV)/constraints.txt pyproject.toml
 	@echo "Installing Peftwise with all that tests need into $(VENV)."
-	@$(PIP_INSTALL) -c $(VENV)/constraints.txt -e '.[worker,postgres,dev]'
+	@$(PIP_INSTALL) -c $(VENV)/constraints.txt -e '.[worker,postgres,ray,dev]'
 	@touch $(VENV)/.installed-worker $@

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     models: Mapping[str, Path] = Field(
         default_factory=dict, description="local base models: JSON of id to folder"
     )
-    executor: Literal["local", "none"] = Field(
+    executor: Literal["local", "ray", "none"] = Field(
         default="local", description="what starts attempts; none leaves jobs in the queue"
     )
     worker_python: Path = Field(
@@ -59,6 +59,24 @@ class Settings(BaseSettings):
     parallel_runs: Annotated[int, Field(ge=1, le=64)] = 1
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0  # four renewals of 15 s
     renew_seconds: Annotated[float, Field(gt=0)] = 15.0
+    stop_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="from the polite signal to the sure one, for a checkpoint"
+    )
+    ray_address: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="Ray's dashboard, such as http://127.0.0.1:8265"
+    )
+    ray_token: Annotated[SecretStr | None, BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="the cluster's token, where RAY_AUTH_MODE=token"
+    )
+    ray_python: Annotated[Path | None, BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="interpreter on Ray's nodes; worker_python if unset"
+    )
+    ray_server_url: Annotated[str | None, BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="where Ray's nodes find this server; its own address if unset"
+    )
+    ray_output_dir: Annotated[Path | None, BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="folder for adapters that Ray's nodes and this server share"
+    )
 
     @property
     def is_local(self) -> bool:

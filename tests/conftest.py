@@ -161,9 +161,32 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def ray_clusters() -> ModuleType:
+    """Return the module that starts real clusters of one node, of which each is 1.5 GB large."""
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    return _load("ray_cluster")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(ray_clusters: ModuleType) -> Iterator[Any]:
+    """Start a real Ray with two GPUs, as far as it knows, for as long as the tests run."""
+    cluster = ray_clusters.RayCluster(gpus=2)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture(scope="session")
 def world() -> ModuleType:
-    """Return `synthetic_world`, whose runs follow a known rule; tests are no package to import."""
-    path = Path(__file__).parent / "synthetic_world.py"
+    """Return `synthetic_world`, whose runs follow a known rule."""
+    return _load("synthetic_world")
+
+
+def _load(name: str) -> ModuleType:
+    """Return a module beside this one: tests are no package to import."""
+    path = Path(__file__).parent / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

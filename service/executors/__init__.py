@@ -3,7 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from service.executors.local import LocalExecutor
+from service.executors.ray import RayExecutor
 from service.executors.spec import Executor
 from service.settings import Settings
 
-EXECUTORS: Mapping[str, Callable[[Settings], Executor]] = {"local": LocalExecutor}
+EXECUTORS: Mapping[str, Callable[[Settings], Executor]] = {
+    "local": LocalExecutor,
+    "ray": RayExecutor,
+}

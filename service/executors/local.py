@@ -12,16 +12,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from metadata.errors import Unavailable
+from service.executors.devices import VISIBLE, choose, visible_devices
+from service.executors.processes import KILL, MARK, family, how_it_ended, kill_group, send
+from service.executors.spec import LOG_BYTES, Status
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 10.0  # from the polite signal to the sure one
 CHECK_SECONDS = 30.0  # for an interpreter to say what it has; a cold disk takes a few
 NEEDED = ("torch", "transformers", "peft", "training_worker")
 # Everything else stays here: our own settings hold the key and the database's password.
@@ -46,17 +50,28 @@ _HAS = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if not 
 @dataclass
 class _Child:
     process: subprocess.Popen[bytes]
+    slots: int  # of `parallel_runs`, one a device
+    devices: tuple[str, ...]
     kill_at: float | None = None  # by the monotonic clock, once it was asked to stop
+    asked: frozenset[psutil.Process] = field(default_factory=frozenset)
 
 
 class LocalExecutor:
-    """Runs attempts as subprocesses, a few at a time."""
+    """Runs attempts as subprocesses, a few at a time, each on devices of its own."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Keep where the server is, which interpreter trains and where logs go."""
+    def __init__(self, settings: Settings, *, url: str | None = None) -> None:
+        """Keep where the server is, which interpreter trains and where logs go.
+
+        Args:
+            settings: Of this machine.
+            url: Of a service elsewhere; None is the server of the settings.
+        """
         self._settings = settings
+        self._url = settings.url if url is None else url
         self._logs = settings.data_dir / "logs"
         self._children: dict[str, _Child] = {}
+        self._started: set[str] = set()
+        self._devices: tuple[str, ...] | None = None  # not looked for yet
         self._is_ready = False
 
     def missing(self) -> str | None:
@@ -78,67 +93,104 @@ class LocalExecutor:
         )
 
     def capacity(self) -> int:
-        """Return how many more attempts may start now."""
-        return max(0, self._settings.parallel_runs - len(self._children))
+        """Return how many more attempts of one device may start now."""
+        taken = sum(child.slots for child in self._children.values())
+        return max(0, self._settings.parallel_runs - taken)
 
-    def submit(self, attempt_id: str, code: str) -> None:
+    def submit(self, attempt_id: str, code: str, *, devices: int = 1) -> None:
         """Start an attempt; its claim code goes through its standard input.
 
         Raises:
-            Unavailable: The process could not be started.
+            Unavailable: The process could not be started, or there are too few GPUs.
         """
-        self._logs.mkdir(parents=True, exist_ok=True)
-        try:
-            with (self._logs / f"{attempt_id}.log").open("ab") as output:
-                process = subprocess.Popen(
-                    self._command(),
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=clean_environment(os.environ),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise Unavailable(f"The worker could not be started: {error.strerror}.") from None
-        self._children[attempt_id] = _Child(process)
+        if attempt_id in self._started:
+            return
+        given = self._choose_devices(devices)
+        process = self._start(attempt_id, given)
+        self._started.add(attempt_id)
+        self._children[attempt_id] = _Child(process, slots=devices, devices=given)
         _tell(process, code)
+
+    def status(self) -> Mapping[str, Status]:
+        """Return how each attempt is; what outlived its attempt or its notice is killed here."""
+        found = {}
+        for attempt_id, child in list(self._children.items()):
+            code = child.process.poll()
+            if code is not None:
+                _kill(attempt_id, child)  # what it left behind
+                del self._children[attempt_id]
+                found[attempt_id] = Status(is_running=False, how=how_it_ended(code))
+                continue
+            if child.kill_at is not None and time.monotonic() >= child.kill_at:
+                _kill(attempt_id, child)
+            found[attempt_id] = Status(is_running=True, how="its process runs")
+        return found
+
+    def cancel(self, attempt_id: str) -> None:
+        """Ask an attempt to stop; `status` kills it if it does not."""
+        child = self._children.get(attempt_id)
+        if child is not None and child.kill_at is None:
+            child.kill_at = time.monotonic() + self._settings.stop_seconds
+            child.asked = family(child.process, attempt_id)
+            send(child.asked, signal.SIGTERM)
+
+    def recover(self, attempt_ids: Iterable[str]) -> frozenset[str]:
+        """Return none: they died with the server that started them."""
+        del attempt_ids
+        return frozenset()
+
+    def logs(self, attempt_id: str, *, last_bytes: int = LOG_BYTES) -> bytes:
+        """Return the end of an attempt's log file."""
+        return end_of(self._logs / f"{attempt_id}.log", last_bytes)
+
+    def close(self) -> None:
+        """Stop every attempt and wait until all are gone."""
+        for attempt_id in list(self._children):
+            self.cancel(attempt_id)
+        for attempt_id, child in self._children.items():
+            try:
+                child.process.wait(max(0.0, (child.kill_at or 0.0) - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("process %s did not stop when asked", child.process.pid)
+            _kill(attempt_id, child)
+            child.process.wait()
+        self._children.clear()
 
     def running(self) -> frozenset[str]:
         """Return the attempts whose process has not been seen to end."""
         return frozenset(self._children)
 
     def ended(self) -> Mapping[str, str]:
-        """Return how each attempt ended since the last call; late ones are killed here."""
-        ended = {}
-        for attempt_id, child in list(self._children.items()):
-            code = child.process.poll()
-            if code is not None:
-                _signal_group(child.process, _KILL)  # what it left behind in its session
-                ended[attempt_id] = _how_it_ended(code)
-                del self._children[attempt_id]
-            elif child.kill_at is not None and time.monotonic() >= child.kill_at:
-                _signal_group(child.process, _KILL)
-        return ended
+        """Return how each attempt ended since the last call."""
+        return {name: one.how for name, one in self.status().items() if not one.is_running}
 
     def stop(self, attempt_id: str) -> None:
-        """Ask an attempt to stop; `ended` kills it if it does not."""
-        child = self._children.get(attempt_id)
-        if child is not None and child.kill_at is None:
-            child.kill_at = time.monotonic() + STOP_SECONDS
-            _signal_group(child.process, signal.SIGTERM)
+        """Do as `cancel`."""
+        self.cancel(attempt_id)
 
-    def close(self) -> None:
-        """Stop every attempt and wait until all are gone."""
-        for attempt_id in list(self._children):
-            self.stop(attempt_id)
-        for child in self._children.values():
-            try:
-                child.process.wait(max(0.0, (child.kill_at or 0.0) - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                log.warning("process %s did not stop when asked", child.process.pid)
-            _signal_group(child.process, _KILL)
-            child.process.wait()
-        self._children.clear()
+    def _choose_devices(self, count: int) -> tuple[str, ...]:
+        if self._devices is None:
+            self._devices = visible_devices(os.environ)
+        in_use = (name for child in self._children.values() for name in child.devices)
+        return choose(self._devices, in_use, count)
+
+    def _start(self, attempt_id: str, devices: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        environment = clean_environment(os.environ) | {MARK: attempt_id}
+        if devices:
+            environment[VISIBLE] = ",".join(devices)
+        try:
+            with (self._logs / f"{attempt_id}.log").open("ab") as output:
+                return subprocess.Popen(
+                    self._command(),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise Unavailable(f"The worker could not be started: {error.strerror}.") from None
 
     def _command(self) -> list[str]:
         python = str(self._settings.worker_python)
@@ -146,11 +198,8 @@ class LocalExecutor:
 
     def _worker(self) -> list[str]:
         adapters = self._settings.data_dir.resolve() / "adapters"
-        attempt = ["-m", "training_worker", "attempt", "--server", self._settings.url]
+        attempt = ["-m", "training_worker", "attempt", "--server", self._url]
         return [*attempt, "--output-dir", str(adapters)]
-
-
-_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the one only
 
 
 def clean_environment(given: Mapping[str, str]) -> dict[str, str]:
@@ -160,6 +209,17 @@ def clean_environment(given: Mapping[str, str]) -> dict[str, str]:
         for name, value in given.items()
         if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
     }
+
+
+def end_of(path: Path, last_bytes: int) -> bytes:
+    """Return the last bytes of a file, none where it is not there."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - last_bytes))
+            return file.read(last_bytes)
+    except FileNotFoundError:
+        return b""
 
 
 def _lacking(python: Path) -> tuple[str, ...] | None:
@@ -182,22 +242,12 @@ def _lacking(python: Path) -> tuple[str, ...] | None:
 
 def _tell(process: subprocess.Popen[bytes], code: str) -> None:
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it has ended already, and `ended` will say so
+    with contextlib.suppress(BrokenPipeError):  # it has ended already, and `status` will say so
         process.stdin.write(code.encode() + b"\n")
         process.stdin.close()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    # Nobody may be left, which macOS says by the second error.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"its process ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    return f"its process was killed by signal {-code} ({name})"
+def _kill(attempt_id: str, child: _Child) -> None:
+    left = child.asked | family(child.process, attempt_id)
+    kill_group(child.process)
+    send(left, KILL)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metadata.errors import Unavailable
 from service.executors.local import LocalExecutor, clean_environment
 from service.settings import Settings
 
@@ -51,12 +53,16 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:
     return found
 
 
+def ended_of(executor: LocalExecutor) -> dict[str, str]:
+    return {name: one.how for name, one in executor.status().items() if not one.is_running}
+
+
 def test_the_code_goes_through_standard_input_alone(run: MakeExecutor, settings: Settings) -> None:
     script = "import os, sys; print(sys.stdin.readline(), sys.orig_argv, dict(os.environ))"
     executor = run(script)
 
     executor.submit("attempt-1", "the-one-use-code")
-    ended = wait_for(executor.ended)
+    ended = wait_for(lambda: ended_of(executor))
 
     assert ended == {"attempt-1": "its process ended with exit code 0"}
     told, _, rest = (settings.data_dir / "logs" / "attempt-1.log").read_text().partition("\n")
@@ -69,8 +75,10 @@ def test_a_killed_process_is_seen_with_its_signal(run: MakeExecutor) -> None:
 
     executor.submit("attempt-1", "code")
 
-    assert wait_for(executor.ended) == {"attempt-1": "its process was killed by signal 9 (SIGKILL)"}
-    assert executor.running() == frozenset()
+    ended = wait_for(lambda: ended_of(executor))
+
+    assert ended == {"attempt-1": "its process was killed by signal 9 (SIGKILL)"}
+    assert executor.status() == {}
 
 
 def test_only_so_many_run_at_once(run: MakeExecutor) -> None:
@@ -80,7 +88,7 @@ def test_only_so_many_run_at_once(run: MakeExecutor) -> None:
     executor.submit("attempt-1", "code")
     executor.submit("attempt-2", "code")
     assert executor.capacity() == 0
-    assert executor.running() == {"attempt-1", "attempt-2"}
+    assert set(executor.status()) == {"attempt-1", "attempt-2"}
 
 
 def test_a_stopped_attempt_is_asked_first(run: MakeExecutor, tmp_path: Path) -> None:
@@ -96,16 +104,17 @@ def test_a_stopped_attempt_is_asked_first(run: MakeExecutor, tmp_path: Path) -> 
     executor.submit("attempt-1", "code")
     wait_for((tmp_path / "ready").exists)
 
-    executor.stop("attempt-1")
+    executor.cancel("attempt-1")
 
-    assert wait_for(executor.ended) == {"attempt-1": "its process ended with exit code 3"}
+    assert wait_for(lambda: ended_of(executor)) == {
+        "attempt-1": "its process ended with exit code 3"
+    }
     assert (tmp_path / "asked").exists()
 
 
 def test_one_that_does_not_listen_is_killed_with_its_children(
-    run: MakeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: MakeExecutor, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("service.executors.local.STOP_SECONDS", 0.2)
     script = (
         "import os, pathlib, signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -113,7 +122,7 @@ def test_one_that_does_not_listen_is_killed_with_its_children(
         f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
         "time.sleep(60)\n"
     )
-    executor = run(script)
+    executor = run(script, stop_seconds=0.2)
     executor.submit("attempt-1", "code")
     wait_for(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
     child = int((tmp_path / "child").read_text())
@@ -121,6 +130,48 @@ def test_one_that_does_not_listen_is_killed_with_its_children(
     executor.close()
 
     wait_for(lambda: not _is_alive(child))
+
+
+def test_what_left_the_session_dies_with_an_attempt_that_crashed(
+    run: MakeExecutor, tmp_path: Path
+) -> None:
+    script = (
+        "import os, pathlib, subprocess\n"
+        "rank = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        f"pathlib.Path({str(tmp_path / 'rank')!r}).write_text(str(rank.pid))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    executor = run(script)
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+
+    executor.submit("attempt-1", "code")
+    wait_for(lambda: ended_of(executor))
+
+    wait_for(lambda: not _is_alive(int((tmp_path / "rank").read_text())))
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+
+
+def test_each_attempt_sees_a_gpu_of_its_own(
+    run: MakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6,7")
+    script = (
+        "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(60)"
+    )
+    executor = run(script, parallel_runs=4)
+
+    executor.submit("attempt-1", "code", devices=2)
+    executor.submit("attempt-2", "code")
+    executor.submit("attempt-3", "code")
+
+    for attempt_id, seen in (("attempt-1", b"4,6"), ("attempt-2", b"7"), ("attempt-3", b"4")):
+        wait_for(lambda name=attempt_id: executor.logs(name))
+        assert executor.logs(attempt_id) == seen + b"\n"
+    assert executor.capacity() == 0
+    with pytest.raises(Unavailable, match="needs 4 GPUs, this machine has 3"):
+        executor.submit("attempt-4", "code", devices=4)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a death")

@@ -1,0 +1,43 @@
+"""Which GPUs there are is asked of a program in `nvidia-smi`'s place, started as that one is."""
+
+from pathlib import Path
+
+import pytest
+
+from service.executors.devices import choose, visible_devices
+
+
+def nvidia_smi(folder: Path, script: str) -> dict[str, str]:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+def test_all_gpus_are_found_by_names_that_no_order_changes(tmp_path: Path) -> None:
+    environment = nvidia_smi(
+        tmp_path,
+        '[ "$*" = "--query-gpu=uuid --format=csv,noheader" ] && echo GPU-11 && echo GPU-22',
+    )
+
+    assert visible_devices(environment) == ("GPU-11", "GPU-22")
+
+
+def test_without_a_driver_there_are_none(tmp_path: Path) -> None:
+    assert visible_devices(nvidia_smi(tmp_path, "echo no driver; exit 9")) == ()
+    assert visible_devices({"PATH": "/nowhere"}) == ()
+
+
+@pytest.mark.parametrize(("given", "seen"), [("2,3", ("2", "3")), ("", ()), ("-1", ())])
+def test_what_this_server_was_given_comes_first(
+    tmp_path: Path, given: str, seen: tuple[str, ...]
+) -> None:
+    environment = nvidia_smi(tmp_path, "echo GPU-11") | {"CUDA_VISIBLE_DEVICES": given}
+
+    assert visible_devices(environment) == seen
+
+
+def test_devices_that_nobody_uses_are_taken_first() -> None:
+    assert choose(("a", "b", "c"), ["a", "c"], 1) == ("b",)
+    assert choose(("a", "b", "c"), ["a", "b", "c", "a"], 2) == ("b", "c")
+    assert choose((), [], 2) == ()
