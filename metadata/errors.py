@@ -63,5 +63,17 @@ class TooLarge(PeftwiseError):
     """A body or a file is over its limit."""
 
 
+class OverQuota(PeftwiseError):
+    """The caller has as much under way as it may."""
+
+
 class Unavailable(PeftwiseError):
     """Something needed is away for now; asking again later may help."""
+
+
+class UnknownFate(Unavailable):
+    """The database went away while something was written: nobody knows whether it was."""
+
+
+class NoSpace(PeftwiseError):
+    """The disk, or what may be used of it, is full."""

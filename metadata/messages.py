@@ -1,10 +1,10 @@
 """What crosses HTTP between the service and an attempt of the training worker.
 
-Order of one attempt: claim -> (renew | measurements)* -> finish. Every message after the claim
-carries the token in `Authorization: Bearer`, never in a body.
+Order of one attempt: claim -> (renew | report | log)* -> finish or release. Every message after
+the claim carries the token in `Authorization: Bearer`, never in a body.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -50,19 +50,62 @@ class Assignment(Record):
         default=None, description="what is to load the result; null: as the method leaves it"
     )
     limits: Limits = Limits()
+    generation: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="number of this attempt at its job"
+    )
+    checkpoint_folder: str | None = Field(
+        default=None, description="where the job's checkpoints lie, for workers that share it"
+    )
+    checkpoint_mark: str = Field(
+        default="", description="what the file `mark` above that folder holds, where it is shared"
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     renew_seconds: float
 
 
-class MeasurementBatch(Record):
-    """New points of the learning curve."""
+class Notice(Record):
+    """Something that the events of a job should tell."""
 
-    measurements: Annotated[tuple[Measurement, ...], Field(max_length=10_000)]
+    level: Literal["info", "warn", "error"] = "info"
+    message: Annotated[str, Field(max_length=2000)]
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class SavedCheckpoint(Record):
+    """A checkpoint that stands on disk, whole and verified, under its name in the job's folder."""
+
+    name: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
+    step: Annotated[int, Field(ge=0)]
+    size_bytes: Annotated[int, Field(ge=0)]
+    progress: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class Report(Record):
+    """What happened since the last report: points of the curve, notices, checkpoints.
+
+    Reports of an attempt are numbered from 1. One whose number came before is taken for said: an
+    answer may have been lost on the way.
+    """
+
+    number: Annotated[int, Field(ge=1)]
+    measurements: Annotated[tuple[Measurement, ...], Field(max_length=10_000)] = ()
+    notices: Annotated[tuple[Notice, ...], Field(max_length=1000)] = ()
+    checkpoints: Annotated[tuple[SavedCheckpoint, ...], Field(max_length=1000)] = ()
     trained_tokens: int = 0
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
+class Release(Record):
+    """Give a job back unfinished, because its worker must stop or lost its trainer."""
+
+    reason: Annotated[str, Field(max_length=2000)]
+    is_loss: bool = Field(
+        default=False, description="counts as a try lost to infrastructure; else it costs none"
+    )
+
+
 class Outcome(Record):
-    """How an attempt ended. `curve` stands in the measurements sent before."""
+    """How an attempt ended. The curve stands in the reports sent before."""
 
     state: RunState
     reason: Annotated[str, Field(max_length=2000)] = ""
@@ -74,6 +117,7 @@ class Outcome(Record):
 
 
 class Renewed(Record):
-    """The answer to a renewal: go on, or stop because the job was cancelled."""
+    """The answer to a renewal: go on, or stop because the job was paused or cancelled."""
 
     go_on: bool
+    because: Literal["", "paused", "cancelled"] = ""

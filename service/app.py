@@ -16,6 +16,7 @@ from service.files.routes import router as files
 from service.folder_lock import hold_folder
 from service.jobs.routes import router as jobs
 from service.jobs.worker_routes import router as worker
+from service.jobs.workers import router as workers
 from service.pages.routes import router as pages
 from service.recommender.routes import router as recommender
 from service.runs.routes import router as runs
@@ -34,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     runs,
     catalogue,
     worker,
+    workers,
     pages,
 )
 _ABOUT = """\
@@ -78,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    runs_jobs = services.dispatcher is not None  # a server that does not loses no jobs either
+    runs_jobs = services.settings.executor != "none"  # others may share the folder
     with hold_folder(services.settings.data_dir) if runs_jobs else nullcontext():
         await run_in_threadpool(_start, services)
         try:
@@ -90,12 +92,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _start(services: Services) -> None:
     services.files.remove_unfinished()
     services.recorder.catch_up()
-    if services.dispatcher is not None:
-        services.dispatcher.start()
+    services.dispatcher.start()
 
 
 def _stop(services: Services) -> None:
     services.knowledge.close()
-    if services.dispatcher is not None:
-        services.dispatcher.stop()
+    services.dispatcher.stop()
     services.engine.dispose()

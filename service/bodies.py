@@ -1,6 +1,7 @@
 """How large a body may be and of which kind, counted while it streams.
 
-Routes under /v1 take JSON, the upload of a file apart; pages take what an HTML form sends.
+Routes under /v1 take JSON, the upload of a file and an attempt's log apart; pages take what an
+HTML form sends.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from metadata.errors import InvalidRequest
 from service.errors import Failure, answer, failure_of
-from service.security import SAFE_METHODS, Refused
+from service.security import SAFE_METHODS, WORKER_ROUTES, Refused
 from service.settings import MIB, Settings
 from service.validation import read_strictly
 
@@ -20,6 +21,7 @@ UPLOAD_ROUTE = "/v1/files"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
+BYTES = "application/octet-stream"  # what attempts print, in whatever encoding
 LARGE_BYTES = 64 * 1024  # reading more takes milliseconds, in which others would wait
 
 
@@ -64,6 +66,8 @@ class BodyGuard:
 def _kinds(path: str, method: str) -> tuple[str, ...]:
     if path == UPLOAD_ROUTE and method == "POST":
         return (MULTIPART,)
+    if path.startswith(WORKER_ROUTES) and path.endswith("/log"):
+        return (BYTES,)
     return (JSON,) if path.startswith("/v1/") else (FORM, MULTIPART)
 
 

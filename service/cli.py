@@ -19,14 +19,16 @@ from service import (
     calibrate_command,
     entries_view,
     estimate_command,
+    jobs_command,
     serving,
     terminal,
     watching,
-    wording,
+    worker_command,
 )
 from service import command_parts as parts
 from service.app import create_app
 from service.client import Client, read_run
+from service.jobs_command import job_pairs
 from service.reaching import client_of, running_service, settings_of
 from service.recommender.schemas import (
     BaseModelChoice,
@@ -44,12 +46,12 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-jobs_app = typer.Typer(help="Jobs, newest first; `jobs show ID` for one.", rich_markup_mode=None)
 runs_app = typer.Typer(help="Past runs.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(jobs_app, name="jobs")
+app.add_typer(jobs_command.app, name="jobs")
 app.add_typer(runs_app, name="runs")
 app.command("estimate")(estimate_command.estimate)
 app.command("calibrate")(calibrate_command.calibrate)
+app.command("worker")(worker_command.worker)
 
 
 def main() -> None:
@@ -159,41 +161,6 @@ def submit(
         _finish(client, client.submit(order), wait=wait, as_json=as_json)
 
 
-@jobs_app.callback(invoke_without_command=True)
-def jobs(
-    context: typer.Context,
-    limit: parts.Limit = 20,
-    as_json: parts.AsJson = False,
-    data_dir: parts.DataDir = None,
-) -> None:
-    """List jobs, newest first."""
-    if context.invoked_subcommand is not None:
-        return
-    found = client_of(settings_of(data_dir=data_dir)).jobs(limit=limit)
-    columns = ("Job", "Model", "Method", "State", "Progress")
-    view = terminal.rows_view(columns, [_job_row(job) for job in found["data"]])
-    parts.answer(found, view if found["data"] else Text("No jobs yet."), as_json=as_json)
-
-
-@jobs_app.command("show")
-def show_job(job_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
-    """Show one job and what happened to it."""
-    client = client_of(settings_of(data_dir=data_dir))
-    job = client.job(job_id)
-    events = client.events(job_id)["data"]
-    pairs = _job_pairs(job) | {
-        f"Event {event['number']}": event["message"] for event in reversed(events)
-    }
-    parts.answer(job, terminal.pairs_view(pairs), as_json=as_json)
-
-
-@jobs_app.command("cancel")
-def cancel_job(job_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
-    """End a job for good."""
-    job = client_of(settings_of(data_dir=data_dir)).cancel(job_id)
-    parts.answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
-
-
 @runs_app.command("list")
 def list_runs(
     state: Annotated[str | None, typer.Option(help="Only runs that ended so.")] = None,
@@ -259,34 +226,9 @@ def _finish(client: Client, job: dict[str, Any], *, wait: bool, as_json: bool) -
     if wait:
         errors.print(terminal.plain(f"Job {job['id']}"))
         job = watching.watch(client, job["id"], console=errors)
-    parts.answer(job, terminal.pairs_view(_job_pairs(job)), as_json=as_json)
+    parts.answer(job, terminal.pairs_view(job_pairs(job)), as_json=as_json)
     if wait and job["status"] != "succeeded":
         raise typer.Exit(1)
-
-
-def _job_row(job: dict[str, Any]) -> tuple[str, ...]:
-    configuration = Configuration.model_validate(job["peft"]["configuration"])
-    method = wording.method(configuration.method.name)
-    progress = wording.percent(job["peft"]["progress"]) if job["status"] == "running" else ""
-    return (job["id"], job["model"], method, job["status"], progress)
-
-
-def _job_pairs(job: dict[str, Any]) -> dict[str, str]:
-    error = job.get("error") or {}
-    run_id = job["peft"]["run_id"] or ""
-    return {
-        "Job": job["id"],
-        "State": job["status"],
-        "Reason": error.get("message", ""),
-        "Model": job["model"],
-        "Configuration": wording.sentence(
-            Configuration.model_validate(job["peft"]["configuration"])
-        ),
-        "Serve with": wording.loader(job["peft"]["serve_with"]),
-        "Last measured": watching.detail(job, now=0.0),
-        "Run": run_id,
-        "Next": f"peftwise runs show {run_id}" if run_id else "",
-    }
 
 
 def _say_where(settings: Settings) -> None:

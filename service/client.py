@@ -19,6 +19,7 @@ from service.estimates.schemas import EstimateAnswer, EstimateRequest
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 
 TIMEOUT_SECONDS = 60.0
+_NO_CONTENT = 204
 _USED_WRONGLY = frozenset({400, 413, 415, 422})
 Json = dict[str, Any]
 
@@ -76,9 +77,23 @@ class Client:
         """Return jobs, newest first."""
         return self._call("GET", "/v1/fine_tuning/jobs", params=_query(limit=limit, after=after))
 
-    def cancel(self, job_id: str) -> Json:
-        """End a job."""
-        return self._call("POST", f"/v1/fine_tuning/jobs/{_part(job_id)}/cancel")
+    def move(self, job_id: str, move: str) -> Json:
+        """Pause, resume or cancel a job."""
+        return self._call("POST", f"/v1/fine_tuning/jobs/{_part(job_id)}/{move}")
+
+    def delete_job(self, job_id: str) -> Json:
+        """Forget a job that has ended."""
+        return self._call("DELETE", f"/v1/fine_tuning/jobs/{_part(job_id)}")
+
+    def log(self, job_id: str, *, last_bytes: int) -> Json:
+        """Return what a job printed."""
+        path = f"/v1/fine_tuning/jobs/{_part(job_id)}/logs"
+        return self._call("GET", path, params={"last_bytes": str(last_bytes)})
+
+    def offer(self, worker: str) -> Json | None:
+        """Ask for a job to work on; None where none waits."""
+        response = self._exchange("POST", "/v1/workers/offers", json={"worker": worker})
+        return None if response.status_code == _NO_CONTENT else _read(response)
 
     def events(self, job_id: str) -> Json:
         """Return what happened to a job, newest first."""
@@ -122,13 +137,7 @@ class Client:
         return self._call(method, path, json=body)
 
     def _call(self, method: str, path: str, **parts: Any) -> Json:
-        response = self._exchange(method, path, **parts)
-        if response.is_success:
-            return _object(response)
-        message = _message(response)
-        if response.status_code in _USED_WRONGLY:
-            raise InvalidRequest(message)
-        raise ServiceError(message)
+        return _read(self._exchange(method, path, **parts))
 
     def _exchange(self, method: str, path: str, **parts: Any) -> httpx.Response:
         request = httpx.Request(method, self.url + path, headers=self._headers, **parts)
@@ -175,6 +184,15 @@ def _streaming(request: httpx.Request) -> httpx.Request:
     return httpx.Request(
         request.method, request.url, headers=request.headers, content=request.read()
     )
+
+
+def _read(response: httpx.Response) -> Json:
+    if response.is_success:
+        return _object(response)
+    message = _message(response)
+    if response.status_code in _USED_WRONGLY:
+        raise InvalidRequest(message)
+    raise ServiceError(message)
 
 
 def _object(response: httpx.Response) -> Json:

@@ -11,6 +11,8 @@ from service.catalogue.devices import Devices
 from service.catalogue.models import Models
 from service.files.store import FileStore
 from service.jobs.attempts import Attempts
+from service.jobs.holding import hash_of
+from service.jobs.logs import LogStore
 from service.jobs.queue import Queue
 from service.jobs.recording import Recorder
 from service.jobs.submission import Desk
@@ -23,6 +25,7 @@ def _services(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
+LOCAL = "local"  # the caller of a server without a key
 ServicesDep = Annotated[Services, Depends(_services)]
 
 
@@ -66,6 +69,16 @@ def _recorder(services: ServicesDep) -> Recorder:
     return services.recorder
 
 
+def _logs(services: ServicesDep) -> LogStore:
+    return services.logs
+
+
+def _caller(services: ServicesDep) -> str:
+    """Return whose jobs these are: the key's, which every route has asked for, or `local`."""
+    key = services.settings.api_key
+    return LOCAL if key is None else f"key-{hash_of(key.get_secret_value())[:12]}"
+
+
 def _desk(services: ServicesDep) -> Desk:
     return services.desk
 
@@ -92,5 +105,7 @@ RecommendationsDep = Annotated[RecommendationStore, Depends(_recommendations)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 AttemptsDep = Annotated[Attempts, Depends(_attempts)]
 RecorderDep = Annotated[Recorder, Depends(_recorder)]
+LogsDep = Annotated[LogStore, Depends(_logs)]
+CallerDep = Annotated[str, Depends(_caller)]
 DeskDep = Annotated[Desk, Depends(_desk)]
 TokenDep = Annotated[str, Depends(_token)]

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from metadata.errors import (
@@ -21,13 +21,17 @@ from metadata.errors import (
     Forbidden,
     InvalidDataset,
     InvalidRequest,
+    NoSpace,
     NotFound,
+    OverQuota,
     PeftwiseError,
     TooFewRuns,
     TooLarge,
     Unauthorized,
     Unavailable,
+    UnknownFate,
 )
+from service.storage.failures import cause_of, meaning_of
 from service.validation import describe_errors
 
 log = logging.getLogger(__name__)
@@ -41,7 +45,9 @@ STATUS: Mapping[type[PeftwiseError], int] = {
     Forbidden: 403,
     Unauthorized: 401,
     TooLarge: 413,
+    OverQuota: 429,
     Unavailable: 503,
+    NoSpace: 507,
 }
 # OpenAI's client retries 409 silently and knows 422 under another class than a bad request.
 _OPENAI_STATUS = {409: 400, 422: 400}
@@ -76,8 +82,18 @@ def failure_of(error: PeftwiseError) -> Failure:
         param=error.param,
         line=error.line if isinstance(error, InvalidDataset) else None,
         code=_snake(type(error).__name__),
-        headers={"Retry-After": str(RETRY_SECONDS)} if status == 503 else {},
+        headers=_advice(error, status),
     )
+
+
+def _advice(error: PeftwiseError, status: int) -> Mapping[str, str]:
+    """Say when to ask again, and tell OpenAI's client where asking again by itself does harm."""
+    advice: dict[str, str] = {}
+    if status in {429, 503}:
+        advice["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(error, UnknownFate | NoSpace):
+        advice["X-Should-Retry"] = "false"
+    return advice
 
 
 def answer(path: str, failure: Failure) -> JSONResponse:
@@ -105,13 +121,16 @@ def install(app: FastAPI) -> None:
         failure = Failure(status=422, message=message, param=param, code="invalid_request")
         return answer(request.url.path, failure)
 
-    async def answer_database(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s: the database failed: %s", request.method, request.url.path, error)
-        away = Unavailable("The database does not answer. Send the request again in some seconds.")
-        return answer(request.url.path, failure_of(away))
+    async def answer_storage(request: Request, error: Exception) -> JSONResponse:
+        meaning = meaning_of(error)
+        if meaning is None:
+            raise error
+        log.error("%s %s: %s", request.method, request.url.path, cause_of(error))
+        return answer(request.url.path, failure_of(meaning))
 
     app.add_exception_handler(PeftwiseError, answer_ours)
-    app.add_exception_handler(OperationalError, answer_database)
+    app.add_exception_handler(SQLAlchemyError, answer_storage)
+    app.add_exception_handler(OSError, answer_storage)
     app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(RequestValidationError, answer_validation)
 

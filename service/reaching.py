@@ -29,12 +29,12 @@ def _usual_data_dir() -> Path:
 def client_of(settings: Settings) -> Client:
     """Return the service to ask: one that is named, one that runs here, or none at all."""
     url = _url(settings)
-    return _inside(settings) if url is None else connect(url, api_key=_key(settings))
+    return _inside(settings) if url is None else connect(url, api_key=key_of(settings))
 
 
 def _inside(settings: Settings) -> Client:
     idle = settings.model_copy(update={"executor": "none"})
-    return inside(create_app(idle), api_key=_key(settings))
+    return inside(create_app(idle), api_key=key_of(settings))
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def running_service(settings: Settings, *, wait: bool) -> Iterator[Client]:
     """Yield a service that trains; where none runs, one lives as long as the block."""
     url = _url(settings)
     if url is not None:
-        yield connect(url, api_key=_key(settings))
+        yield connect(url, api_key=key_of(settings))
         return
     if not wait:
         raise PeftwiseError(
@@ -50,13 +50,14 @@ def running_service(settings: Settings, *, wait: bool) -> Iterator[Client]:
             "Start one with `peftwise serve`."
         )
     with serving.lend_server(settings) as lent:
-        yield connect(lent, api_key=_key(settings))
+        yield connect(lent, api_key=key_of(settings))
 
 
 def _url(settings: Settings) -> str | None:
     named = os.environ.get("PEFTWISE_URL")
-    return named or serving.find_server(settings.data_dir, api_key=_key(settings))
+    return named or serving.find_server(settings.data_dir, api_key=key_of(settings))
 
 
-def _key(settings: Settings) -> str | None:
+def key_of(settings: Settings) -> str | None:
+    """Return the key in clear, for the header that carries it."""
     return None if settings.api_key is None else settings.api_key.get_secret_value()

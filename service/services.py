@@ -21,9 +21,13 @@ from service.executors import EXECUTORS
 from service.executors.dispatcher import Dispatcher
 from service.files.store import FileStore
 from service.jobs.attempts import Attempts
+from service.jobs.logs import LogStore
+from service.jobs.losses import Losses
 from service.jobs.queue import Queue
 from service.jobs.recording import Recorder
+from service.jobs.shared_folder import CHECKPOINTS, mark_of
 from service.jobs.submission import Advice, Desk
+from service.jobs.timing import Timing
 from service.recommender.answer import answer
 from service.recommender.knowledge import KnowledgeStore
 from service.recommender.schemas import (
@@ -52,11 +56,14 @@ class Services:
     devices: Devices
     knowledge: KnowledgeStore
     recommendations: RecommendationStore
+    timing: Timing
     queue: Queue
     attempts: Attempts
+    losses: Losses
+    logs: LogStore
     recorder: Recorder
     desk: Desk
-    dispatcher: Dispatcher | None
+    dispatcher: Dispatcher
 
 
 def utc_now() -> datetime:
@@ -78,8 +85,9 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     devices = Devices(settings.data_dir / FOLDER)
     knowledge = KnowledgeStore(settings.data_dir / "knowledge")
     recommendations = RecommendationStore(engine)
-    attempts = Attempts(engine, lease_seconds=settings.lease_seconds)
-    start_executor = EXECUTORS.get(settings.executor)
+    timing = Timing(settings.lease_seconds)
+    attempts, losses = Attempts(engine, timing=timing), Losses(engine, timing=timing)
+    recorder = Recorder(engine, history)
     advise = partial(_advise, knowledge, recommendations, models, devices, now)
     return Services(
         settings=settings,
@@ -91,9 +99,12 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
         devices=devices,
         knowledge=knowledge,
         recommendations=recommendations,
-        queue=Queue(engine),
+        timing=timing,
+        queue=Queue(engine, live_jobs=settings.live_jobs),
         attempts=attempts,
-        recorder=Recorder(engine, history),
+        losses=losses,
+        logs=LogStore(settings.data_dir / "logs"),
+        recorder=recorder,
         desk=Desk(
             models=models,
             files=files,
@@ -101,9 +112,21 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             device=devices.here(),
             advise=advise,
         ),
-        dispatcher=None
-        if start_executor is None
-        else Dispatcher(attempts, start_executor(settings)),
+        dispatcher=_dispatcher(settings, attempts, losses, recorder),
+    )
+
+
+def _dispatcher(
+    settings: Settings, attempts: Attempts, losses: Losses, recorder: Recorder
+) -> Dispatcher:
+    make_executor = EXECUTORS.get(settings.executor)
+    mark = mark_of(settings.data_dir / CHECKPOINTS)  # servers of one database are told apart by it
+    return Dispatcher(
+        attempts,
+        losses,
+        None if make_executor is None else make_executor(settings),
+        name=f"{settings.executor}:{mark[:8]}",
+        tidy=recorder.catch_up,
     )
 
 

@@ -57,8 +57,15 @@ class Settings(BaseSettings):
         default=Path(sys.executable), description="interpreter in which torch is installed"
     )
     parallel_runs: Annotated[int, Field(ge=1, le=64)] = 1
-    lease_seconds: Annotated[float, Field(gt=0)] = 60.0  # four renewals of 15 s
-    renew_seconds: Annotated[float, Field(gt=0)] = 15.0
+    lease_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=60.0, description="how long an attempt may be silent; renewals and waits follow"
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=60.0, description="between two checkpoints of a run; 0 after every step"
+    )
+    live_jobs: Annotated[int, Field(ge=1)] = Field(
+        default=1000, description="jobs that have not ended, of one caller"
+    )
     stop_seconds: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="from the polite signal to the sure one, for a checkpoint"
     )
@@ -76,6 +83,21 @@ class Settings(BaseSettings):
     )
     ray_output_dir: Annotated[Path | None, BeforeValidator(_none_if_blank)] = Field(
         default=None, description="folder for adapters that Ray's nodes and this server share"
+    )
+    disk_bytes: Annotated[int | None, Field(gt=0), BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="of all in the data folder but the database; unlimited if unset"
+    )
+    least_free_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=1024 * MIB, description="what uploads leave free on the disk"
+    )
+    keep_logs_days: Annotated[float | None, Field(ge=0), BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="after the end of their job; for ever if unset"
+    )
+    keep_checkpoints_days: Annotated[float | None, Field(ge=0), BeforeValidator(_none_if_blank)] = (
+        Field(default=None, description="after the end of their job; for ever if unset")
+    )
+    keep_files_days: Annotated[float | None, Field(ge=0), BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="after the last job that needed them; for ever if unset"
     )
 
     @property

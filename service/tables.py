@@ -1,4 +1,4 @@
-"""The service's tables: files, recommendations, jobs, attempts, events, measurements.
+"""The service's tables: files, recommendations, jobs and what is known of them.
 
 A job's events are numbered under its row lock, so that the order of numbers is that of commits.
 """
@@ -64,6 +64,12 @@ class JobRow(Base):
     error_code: Mapped[str | None] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     run_id: Mapped[str | None] = mapped_column(Text)
+    owner: Mapped[str] = mapped_column(Text, default="local", server_default="local")
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")  # higher goes first
+    retries: Mapped[int] = mapped_column(default=0, server_default="0")  # since the checkpoint
+    start_progress: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    checkpoint_step: Mapped[int | None] = mapped_column(BigInteger)  # of the newest
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # waits after a loss
     generation: Mapped[int]  # of its newest attempt: rises with each, 0 before the first
     last_event: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -73,6 +79,7 @@ class JobRow(Base):
     __table_args__ = (
         Index(None, "created_at", "id"),
         Index(None, "state", "created_at"),
+        Index(None, "owner", "state"),
     )
 
 
@@ -99,6 +106,8 @@ class AttemptRow(Base):
     job_id: Mapped[str] = mapped_column(Text, ForeignKey("jobs.id"), index=True)
     generation: Mapped[int]
     state: Mapped[str] = mapped_column(Text, index=True)
+    started_by: Mapped[str] = mapped_column(Text, default="local", server_default="local")
+    last_batch: Mapped[int] = mapped_column(default=0, server_default="0")  # number of its newest
     claim_hash: Mapped[str | None] = mapped_column(Text, unique=True)
     token_hash: Mapped[str | None] = mapped_column(Text)
     lease_expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -121,3 +130,32 @@ class MeasurementRow(Base):
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     value: Mapped[float]
+
+
+class CheckpointRow(Base):
+    """A checkpoint that an attempt has written, verified and reported."""
+
+    __tablename__ = "job_checkpoints"
+
+    job_id: Mapped[str] = mapped_column(Text, ForeignKey("jobs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    attempt_id: Mapped[str] = mapped_column(Text)
+    step: Mapped[int] = mapped_column(BigInteger)
+    progress: Mapped[float]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class IdempotencyRow(Base):
+    """The key of an order, so that the same order sent again is the same job; kept for a day.
+
+    It outlives a job that is deleted: the order must not become a second job.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    body_hash: Mapped[str] = mapped_column(Text)
+    job_id: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

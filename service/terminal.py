@@ -30,6 +30,7 @@ _STATE_STYLES = {
     "diverged": "red",
     "out_of_memory": "red",
     "timed_out": "yellow",
+    "paused": "yellow",
     "cancelled": "yellow",
 }
 

@@ -5,200 +5,210 @@ crash of the one is told by the other.
 """
 
 import argparse
-import contextlib
 import logging
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, NoReturn
+from typing import IO
 
 from metadata.errors import PeftwiseError, Unavailable
-from metadata.messages import Assignment, Outcome
+from metadata.messages import Assignment, Outcome, Release
+from training_worker.assignments import write_work
 from training_worker.client import WorkerClient
-from training_worker.lease import Lease
-from training_worker.trainer_messages import Done, Work, parse_message
+from training_worker.descendants import adopt_orphans
+from training_worker.lease import Lease, waking_time
+from training_worker.outbox import Outbox
+from training_worker.trainer_messages import PREEMPTED, Done, Note, Notice, Saved, parse_message
+from training_worker.trainer_process import Trainer
 
 log = logging.getLogger(__name__)
 
-FINISH_SECONDS = 45.0  # how long the outcome is offered to a service that is away
-PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = 2.0  # between two tries to tell the end to a service that is away
 DONE, FAILED, USED_WRONGLY = 0, 1, 2
-
-
-class Stopped(BaseException):
-    """A signal asked this process to end."""
+TRAINER = ("-m", "training_worker", "train-child")
+End = Outcome | Release
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; return 0 once the service has the outcome or cancelled the job, else 1."""
+    """Run the command; return 0 once the service knows how the attempt ended, else 1."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    code = sys.stdin.readline().strip()
+    code = _code(options.code_file)
     if not code:
         log.error("A claim code is needed as one line on standard input, got none.")
         return USED_WRONGLY
+    adopt_orphans()
+    trainer = ("-m", options.trainer) if options.trainer else TRAINER
+    attempt = Attempt(
+        WorkerClient(options.server),
+        Trainer(processes=options.devices, trainer=trainer),
+        adapters=options.output_dir,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+        signal.signal(number, attempt.stop)
     try:
-        return attend(WorkerClient(options.server), code, adapters=options.output_dir)
-    except Stopped:
-        # No outcome: an interruption says nothing of the configuration. The lease ends instead.
-        log.info("Stopped by a signal.")
+        return attempt.attend(code)
     except PeftwiseError as error:
         log.error("%s", error)
-    return FAILED
+        return FAILED
 
 
-def attend(client: WorkerClient, code: str, *, adapters: Path | None) -> int:
-    """Claim, train in a child, report; return the exit code.
+class Attempt:
+    """One try at a job, from its claim to its end."""
 
-    Raises:
-        PeftwiseError: The service refused the code or the outcome, or is away for too long.
-    """
-    assignment = client.claim(code)
-    trainer = Trainer()
-    lease = Lease(client, renew_seconds=assignment.renew_seconds, on_lost=trainer.kill)
-    is_reported = False
-    try:
-        with lease, tempfile.TemporaryFile() as files:
-            outcome = _train(client, assignment, trainer, lease, files, adapters=adapters)
-            if lease.verdict == "go_on":
-                _report(client, lease, outcome)
-                is_reported = True
-    finally:
-        trainer.kill()
-        if not is_reported:
-            _discard(adapters, assignment)
-    if is_reported:
-        return DONE
-    log.info("Stopped: the service's answer to a renewal was %s.", lease.verdict)
-    return DONE if lease.verdict == "cancelled" else FAILED
+    def __init__(self, client: WorkerClient, trainer: Trainer, *, adapters: Path | None) -> None:
+        """Keep the line to the service, what trains, and where adapters go."""
+        self._client, self._trainer, self._adapters = client, trainer, adapters
+        self._outbox = Outbox()
+        self._is_stopping = False
+        self._grace_seconds = 0.0
 
+    def attend(self, code: str) -> int:
+        """Claim, train in a child, tell the end; return the exit code.
 
-class Trainer:
-    """The child that trains; it dies with this process and can be killed from any thread."""
-
-    def __init__(self) -> None:
-        """Start nothing yet."""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_killed = False
-
-    def start(self, work: Work, files: IO[bytes]) -> IO[bytes]:
-        """Start the child, hand it its work and the files; return where it answers."""
-        command = [sys.executable, "-m", "training_worker", "train-child"]
-        # Threads that spin long while they wait for each other make a small model crawl on a
-        # machine that is shared: a third less time there, and no more on an idle one.
-        environment = {"GOMP_SPINCOUNT": "20000", **os.environ}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        Raises:
+            PeftwiseError: The service refused the code or the end, or is away for too long.
+        """
+        claimed_at = waking_time()
+        assignment = self._client.claim(code)
+        self._grace_seconds = assignment.renew_seconds
+        lease = Lease(
+            self._client,
+            self._outbox,
+            renew_seconds=assignment.renew_seconds,
+            on_pause=self._ask_trainer,
+            on_lost=self._trainer.kill,
+            claimed_at=claimed_at,
         )
-        if self._is_killed:
-            self._process.kill()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        # A pipe that breaks: it needs no more, and its answer says why.
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
-            pipe.write(work.model_dump_json().encode() + b"\n")
-            shutil.copyfileobj(files, pipe)
-        return self._process.stdout
-
-    def wait(self) -> int:
-        """Return the child's exit code once it has ended."""
-        assert self._process is not None
-        return self._process.wait()
-
-    def kill(self) -> None:
-        """End the child at once; it keeps nothing that needs saving."""
-        self._is_killed = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-
-
-def _train(
-    client: WorkerClient,
-    assignment: Assignment,
-    trainer: Trainer,
-    lease: Lease,
-    files: IO[bytes],
-    *,
-    adapters: Path | None,
-) -> Outcome:
-    """Return how the training went, whatever happens: this is where everything is caught."""
-    try:
-        work = _fetch(client, assignment, files, adapters=adapters)
-        for line in trainer.start(work, files):
-            message = parse_message(line)
-            if isinstance(message, Done):
-                return message.outcome
-            lease.note(message)
-        return Outcome(state="failed", reason=_how_it_ended(trainer.wait()))
-    except Exception as error:
-        log.exception("The attempt failed outside the training.")
-        words = str(error) if isinstance(error, PeftwiseError) else type(error).__name__
-        return Outcome(state="failed", reason=f"The attempt failed outside the training: {words}")
-
-
-def _fetch(
-    client: WorkerClient, assignment: Assignment, files: IO[bytes], *, adapters: Path | None
-) -> Work:
-    training_bytes = client.download("training", files)
-    validation_bytes = client.download("validation", files) if assignment.validation_file else None
-    files.seek(0)
-    return Work(
-        parent=os.getpid(),
-        base_model=assignment.model_path or assignment.base_model,
-        configuration=assignment.configuration,
-        serve_with=assignment.serve_with,
-        limits=assignment.limits,
-        output_folder=str(adapters / assignment.attempt_id) if adapters else None,
-        training_bytes=training_bytes,
-        validation_bytes=validation_bytes,
-    )
-
-
-def _report(client: WorkerClient, lease: Lease, outcome: Outcome) -> None:
-    """Send the last measurements and the outcome, again and again while the service is away."""
-    deadline = time.monotonic() + FINISH_SECONDS
-    while True:
+        is_kept = False
         try:
-            lease.flush()
-            client.finish(outcome)
-        except Unavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(PAUSE_SECONDS)
-        else:
-            log.info("Reported: %s. %s", outcome.state, outcome.reason)
-            return
+            with lease, tempfile.TemporaryFile() as work:  # without a name: nothing is left
+                end = self._train(assignment, lease, work)
+                self._trainer.kill()  # what a trainer that ended has left behind
+                if lease.is_held:
+                    self._tell(end, lease)
+                    is_kept = isinstance(end, Outcome)
+        finally:
+            self._trainer.kill()
+            if not is_kept and self._adapters is not None:
+                shutil.rmtree(self._adapters / assignment.attempt_id, ignore_errors=True)
+        if lease.verdict in {"go_on", "paused"}:
+            return DONE
+        log.info("Stopped: the service's answer to a renewal was %s.", lease.verdict)
+        return DONE if lease.verdict == "cancelled" else FAILED
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Hear a signal: have the trainer write a checkpoint, and give the job back."""
+        del frame
+        if not self._is_stopping:
+            self._is_stopping = True
+            log.info("Asked to stop by signal %d.", number)
+            self._ask_trainer()
+
+    def _ask_trainer(self) -> None:
+        """Have the trainer write a checkpoint and end, within one renewal."""
+        self._trainer.stop()
+        timer = threading.Timer(self._grace_seconds, self._trainer.kill)
+        timer.daemon = True
+        timer.start()
+
+    def _train(self, assignment: Assignment, lease: Lease, work: IO[bytes]) -> End:
+        """Return how the training ended, whatever happens: this is where everything is caught."""
+        try:
+            write_work(work, assignment, self._client, adapters=self._adapters)
+            if self._is_stopping:
+                return self._released(0, lease)
+            for line in self._trainer.start(work, on_print=self._printed):
+                message = parse_message(line)
+                if isinstance(message, Done):
+                    return message.outcome
+                self._keep(message)
+            return self._released(self._trainer.wait(), lease)
+        except Unavailable as error:
+            return Release(reason=f"The worker lost the service: {error}", is_loss=True)
+        except Exception as error:
+            log.exception("The attempt failed outside the training.")
+            words = str(error) if isinstance(error, PeftwiseError) else type(error).__name__
+            return _failed(f"The attempt failed outside the training: {words}")
+
+    def _keep(self, message: Note | Notice | Saved) -> None:
+        match message:
+            case Note():
+                self._outbox.note(message)
+            case Notice():
+                self._outbox.notice(message)
+            case Saved():
+                self._outbox.saved(message)
+
+    def _printed(self, piece: bytes) -> None:
+        sys.stderr.buffer.write(piece)
+        sys.stderr.buffer.flush()
+        self._outbox.printed(piece)
+
+    def _released(self, code: int, lease: Lease) -> End:
+        """Return what a trainer that ended without a word stands for."""
+        if self._is_stopping or lease.verdict == "paused" or code == PREEMPTED:
+            was_paused = lease.verdict == "paused" and not self._is_stopping
+            reason = (
+                "Paused: its worker has stopped."
+                if was_paused
+                else ("The worker was asked to stop.")
+            )
+            return Release(reason=reason)
+        if code >= 0:
+            return _failed(
+                f"The trainer ended with exit code {code} before it said how the run went. "
+                "The job's log has its last words."
+            )
+        return Release(reason=f"The trainer was killed by {_signal(-code)}.", is_loss=True)
+
+    def _tell(self, end: End, lease: Lease) -> None:
+        """Tell the end, for as long as the lease is held."""
+        tell: Callable[[], None] = (
+            (lambda: self._client.finish(end))
+            if isinstance(end, Outcome)
+            else (lambda: self._client.release(end))
+        )
+        while True:
+            try:
+                self._outbox.send(self._client)
+                tell()
+            except Unavailable:
+                if not lease.is_held:
+                    raise
+                time.sleep(min(PAUSE_SECONDS, self._grace_seconds))
+            else:
+                log.info("Told: %s", end.state if isinstance(end, Outcome) else end.reason)
+                return
 
 
-def _discard(adapters: Path | None, assignment: Assignment) -> None:
-    """Remove an adapter that no job will name."""
-    if adapters is not None:
-        shutil.rmtree(adapters / assignment.attempt_id, ignore_errors=True)
+def _failed(reason: str) -> Outcome:
+    return Outcome(state="failed", reason=reason)
 
 
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"The trainer ended with exit code {code} before it said how the run went."
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-    hint = " The system may have run out of memory." if -code == signal.SIGKILL else ""
-    return f"The trainer was killed by signal {-code} ({name}).{hint}"
+def _signal(number: int) -> str:
+    name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+    hint = "; the system may have run out of memory" if number == signal.SIGKILL else ""
+    return f"signal {number} ({name}{hint})"
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    for ignored in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_IGN)
-    raise Stopped(number)
+def _code(file: Path | None) -> str:
+    """Return the claim code, from a file that goes, or from standard input."""
+    if file is None:
+        return sys.stdin.readline().strip()
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -209,4 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--server", required=True, help="where the service is, such as http://127.0.0.1:8000")
     add("--output-dir", type=Path, help="folder for adapters, each in a folder of its own")
+    add("--code-file", type=Path, help="file of the claim code, deleted once it is read")
+    add("--devices", type=int, default=1, help="processes that train together, one a device")
+    add("--trainer", help=argparse.SUPPRESS)  # another module in the trainer's place, for tests
     return parser

@@ -10,10 +10,11 @@ from metadata.errors import (
     InvalidRequest,
     NotFound,
     PeftwiseError,
+    TooLarge,
     Unauthorized,
     Unavailable,
 )
-from metadata.messages import Assignment, Claim, MeasurementBatch, Outcome, Renewed
+from metadata.messages import Assignment, Claim, Outcome, Release, Renewed, Report
 from metadata.records import Record
 
 Message = TypeVar("Message", bound=Record)
@@ -24,6 +25,7 @@ ERRORS: dict[int, type[PeftwiseError]] = {
     403: Unauthorized,
     404: NotFound,
     409: Conflict,
+    413: TooLarge,
 }
 
 
@@ -55,9 +57,18 @@ class WorkerClient:
         answer = self._post(f"{self._attempt}/renew", None)
         return _read(Renewed, answer)
 
-    def report(self, batch: MeasurementBatch) -> None:
-        """Send new points of the curve."""
-        self._post(f"{self._attempt}/measurements", batch)
+    def report(self, report: Report) -> None:
+        """Tell what happened since the last report."""
+        self._post(f"{self._attempt}/reports", report)
+
+    def write_log(self, piece: bytes, *, offset: int) -> None:
+        """Send what was printed, from so many bytes on."""
+        headers = self._headers | {"Content-Type": "application/octet-stream"}
+        self._send("PUT", f"{self._attempt}/log?offset={offset}", piece, headers)
+
+    def release(self, release: Release) -> None:
+        """Give the job back unfinished."""
+        self._post(f"{self._attempt}/release", release)
 
     def finish(self, outcome: Outcome) -> None:
         """Say how the attempt ended."""
@@ -81,9 +92,11 @@ class WorkerClient:
 
     def _post(self, path: str, message: Record | None) -> httpx.Response:
         body = b"{}" if message is None else message.model_dump_json().encode()
-        headers = self._headers | {"Content-Type": "application/json"}
+        return self._send("POST", path, body, self._headers | {"Content-Type": "application/json"})
+
+    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
         try:
-            answer = self._http.post(path, content=body, headers=headers)
+            answer = self._http.request(method, path, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _away(error) from error
         _check(answer)

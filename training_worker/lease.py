@@ -1,47 +1,70 @@
-"""Keep an attempt's lease and send its measurements, from a thread beside the trainer's reader."""
+"""Keep an attempt's lease and send what it has to tell, from a thread of a process without torch.
 
+The time counts from *sending* the last renewal that succeeded, on a clock that runs on while the
+machine sleeps: an attempt that cannot renew has stopped before its job is given to another.
+"""
+
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Literal
 
 from metadata.errors import PeftwiseError, Unavailable
-from metadata.messages import MeasurementBatch
-from metadata.records import Measurement
 from training_worker.client import WorkerClient
-from training_worker.trainer_messages import Note
+from training_worker.outbox import Outbox
 
 REPORT_SECONDS = 1.0  # how soon a measurement is seen
-MISSED_RENEWALS = 3  # of 15 s: an attempt stops 45 s after it sent the last that succeeded
-BATCH = 10_000  # measurements in one message
+MISSED_RENEWALS = 3  # of the four in a lease: of 60 s, an attempt stops after 45
 
-Verdict = Literal["go_on", "cancelled", "refused", "away"]
+Verdict = Literal["go_on", "paused", "cancelled", "refused", "away"]
+
+
+def waking_time() -> float:
+    """Return seconds on a clock that never stands still, not while the machine sleeps either."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 class Lease:
-    """Renews until it is left; calls `on_lost` once where the attempt must stop."""
+    """Renews until it is left. A pause is told once, and the lease kept; else an end is told."""
 
     def __init__(
         self,
         client: WorkerClient,
+        outbox: Outbox,
         *,
         renew_seconds: float,
+        on_pause: Callable[[], None],
         on_lost: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        claimed_at: float,
+        clock: Callable[[], float] = waking_time,
     ) -> None:
-        """Take the claim itself for the first renewal."""
+        """Take the claim itself for the first renewal.
+
+        Args:
+            client: The line to the service.
+            outbox: Emptied about once a second.
+            renew_seconds: How often to renew.
+            on_pause: Called once, where the job is paused: the lease is kept until it is left.
+            on_lost: Called once, where the attempt must stop at once.
+            claimed_at: When the claim was sent, by `clock`.
+            clock: In seconds.
+        """
         self.verdict: Verdict = "go_on"
-        self._client = client
+        self._client, self._outbox = client, outbox
         self._renew_seconds = renew_seconds
-        self._on_lost = on_lost
+        self._on_pause, self._on_lost = on_pause, on_lost
         self._clock = clock
-        self._renewed_at = self._tried_at = clock()
-        self._waiting: list[Measurement] = []
-        self._latest: Note | None = None
-        self._lock = threading.Lock()
-        self._sending = threading.Lock()
+        self._renewed_at = self._tried_at = claimed_at
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether the job is still this attempt's, as far as it can know."""
+        return self.verdict in {"go_on", "paused"} and not self._is_over()
 
     def __enter__(self) -> "Lease":
         """Begin to renew."""
@@ -53,59 +76,38 @@ class Lease:
         self._left.set()
         self._thread.join()
 
-    def note(self, note: Note) -> None:
-        """Keep what the trainer said until it is sent."""
-        with self._lock:
-            self._latest = note
-            if note.measurement is not None:
-                self._waiting.append(note.measurement)
-
-    def flush(self) -> None:
-        """Send what waits; it stays waiting where the service is away."""
-        with self._sending:
-            self._send()
-
-    def _send(self) -> None:
-        with self._lock:
-            batch, latest = self._waiting[:BATCH], self._latest
-        if latest is None:
-            return
-        self._client.report(
-            MeasurementBatch(
-                measurements=tuple(batch),
-                trained_tokens=latest.trained_tokens,
-                progress=latest.progress,
-            )
-        )
-        with self._lock:
-            del self._waiting[: len(batch)]
-            if self._latest is latest and not self._waiting:
-                self._latest = None
-
     def _run(self) -> None:
         pause = min(REPORT_SECONDS, self._renew_seconds / 2)
         try:
-            while self.verdict == "go_on" and not self._left.wait(pause):
-                self.verdict = self._beat()
+            while self.is_held and not self._left.wait(pause):
+                was, self.verdict = self.verdict, self._beat()
+                if self.verdict == "paused" != was:
+                    self._on_pause()
         except BaseException:  # nobody renews from here on, so nothing may train on
             self.verdict = "away"
             raise
         finally:
-            if self.verdict != "go_on":
+            if not self.is_held:
                 self._on_lost()
 
     def _beat(self) -> Verdict:
-        now = self._clock()
+        if self._is_over():
+            return "away"
+        verdict, now = self.verdict, self._clock()
         try:
             if now - self._tried_at >= self._renew_seconds:
                 self._tried_at = now
-                if not self._client.renew().go_on:
+                renewed = self._client.renew()
+                if renewed.because == "cancelled":
                     return "cancelled"
                 self._renewed_at = now  # when it was sent: the service counts from later
-            self.flush()
+                verdict = "go_on" if renewed.go_on else "paused"
+            self._outbox.send(self._client)
         except Unavailable:
-            limit = MISSED_RENEWALS * self._renew_seconds
-            return "away" if self._clock() - self._renewed_at > limit else "go_on"
+            return "away" if self._is_over() else verdict
         except PeftwiseError:
             return "refused"
-        return "go_on"
+        return verdict
+
+    def _is_over(self) -> bool:
+        return self._clock() - self._renewed_at > MISSED_RENEWALS * self._renew_seconds

@@ -1,58 +1,123 @@
-"""The loop between queue and executor: start what waits, stop what was cancelled, see what died."""
+"""The loop between queue and executor: start what waits, stop what was ended, see what is lost.
+
+What an executor says is advice: only what the database says of an attempt ends a job.
+"""
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 
-from metadata.errors import PeftwiseError
+from metadata.errors import PeftwiseError, Unavailable
 from service.executors.spec import Executor
 from service.jobs.attempts import Attempts, Offer
+from service.jobs.losses import Losses
 
 log = logging.getLogger(__name__)
 
 STEP_SECONDS = 0.5  # how soon a queued job starts and a cancelled one stops
 PAUSE_SECONDS = 5.0  # after a step that failed: the database may be away
-_AGAIN = "Submit the job again."
+TIDY_SECONDS = 60.0  # between two rounds of what can wait
 
 
 class Dispatcher:
-    """Runs in a thread of its own, because a child of Linux dies with the thread it came from."""
+    """Runs in a thread of its own, because a child of Linux dies with the thread it came from.
 
-    def __init__(self, attempts: Attempts, executor: Executor) -> None:
-        """Connect a queue's attempts and an engine."""
+    Without an executor it looks after leases only: workers attach themselves.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        losses: Losses,
+        executor: Executor | None,
+        *,
+        name: str,
+        tidy: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Connect a queue's attempts and an engine.
+
+        Args:
+            attempts: What is offered.
+            losses: Where the lost ones are told.
+            executor: What starts them; None starts none.
+            name: Of this executor in the rows of its attempts.
+            tidy: Called about once a minute.
+        """
         self._attempts = attempts
+        self._losses = losses
         self._executor = executor
+        self._name = name
+        self._tidy = tidy
+        self._tidied_at = time.monotonic()
         self._wake = threading.Event()
         self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Fail what an earlier server left running, and begin."""
-        self.fail_left_over()
+        """Take up what an earlier server left under way, and begin."""
+        reason = "The server was stopped or restarted while the job ran."
+        self._lose_left_over(reason, is_loss=True)
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop every attempt, fail its job, and end."""
+        """Start nothing more, let attempts of this machine write a checkpoint, and end."""
         self._is_stopping = True
         self._wake.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def wake(self) -> None:
         """Look at the queue now instead of at the next step."""
         self._wake.set()
 
-    def fail_left_over(self) -> None:
-        """Fail the jobs of attempts that an earlier server started: their processes are gone."""
-        for attempt_id in self._attempts.alive():
-            reason = f"The server was stopped or restarted while the job ran. {_AGAIN}"
-            self._attempts.lose(attempt_id, reason=reason, code="server_restarted")
-
     def step(self) -> None:
         """Bring queue and engine together once."""
-        self._see_ended()
-        self._expire()
-        self._stop_orphans()
-        while self._executor.capacity() > 0 and (offer := self._attempts.offer()):
-            self._submit(offer)
+        for attempt_id in self._losses.expired():
+            self._losses.expire(attempt_id)
+        if self._executor is not None:
+            try:
+                self._attend(self._executor)
+            except Unavailable as error:
+                log.warning("the executor is away: %s", error)
+        if time.monotonic() - self._tidied_at >= TIDY_SECONDS:
+            self._tidied_at = time.monotonic()
+            self._tidy()
+
+    def _attend(self, executor: Executor) -> None:
+        status = executor.status()
+        for attempt_id, found in status.items():
+            if not found.is_running:
+                self._lose_ended(attempt_id, found.how)
+        alive = self._losses.alive()
+        for attempt_id, found in status.items():
+            if found.is_running and attempt_id not in alive:
+                executor.cancel(attempt_id)
+        while (
+            not self._is_stopping
+            and executor.capacity() > 0
+            and (offer := self._attempts.offer(started_by=self._name))
+        ):
+            self._submit(executor, offer)
+
+    def _lose_ended(self, attempt_id: str, how: str) -> None:
+        reason = (
+            f"The worker was lost before it reported a result: {how}. Its output is in "
+            f"logs/{attempt_id}.log in the data folder."
+        )
+        self._losses.lose(attempt_id, reason=reason)
+
+    def _submit(self, executor: Executor, offer: Offer) -> None:
+        missing = executor.missing()
+        if missing is not None:
+            self._losses.fail(offer.attempt_id, reason=missing, code="worker_missing")
+            return
+        try:
+            executor.submit(offer.attempt_id, offer.code)
+        except PeftwiseError as error:
+            self._losses.lose(offer.attempt_id, reason=str(error))
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -64,34 +129,22 @@ class Dispatcher:
                 pause = PAUSE_SECONDS
             self._wake.wait(pause)
             self._wake.clear()
-        self._executor.close()
-        self.fail_left_over()
-
-    def _see_ended(self) -> None:
-        for attempt_id, how in self._executor.ended().items():
-            reason = (
-                f"The worker was lost before it reported a result: {how}. Its output is in "
-                f"logs/{attempt_id}.log in the data folder. {_AGAIN}"
-            )
-            self._attempts.lose(attempt_id, reason=reason, code="worker_lost")
-
-    def _expire(self) -> None:
-        for attempt_id in self._attempts.expired():
-            reason = f"The worker was not heard of for longer than its lease. {_AGAIN}"
-            self._attempts.lose(attempt_id, reason=reason, code="lease_expired")
-
-    def _stop_orphans(self) -> None:
-        """Stop what runs without a job: cancelled or expired ones."""
-        for attempt_id in self._executor.running() - self._attempts.alive():
-            self._executor.stop(attempt_id)
-
-    def _submit(self, offer: Offer) -> None:
-        missing = self._executor.missing()
-        if missing is not None:
-            self._attempts.lose(offer.attempt_id, reason=missing, code="worker_missing")
-            return
+        if self._executor is not None:
+            self._executor.close()
         try:
-            self._executor.submit(offer.attempt_id, offer.code)
-        except PeftwiseError as error:
-            reason = f"{error} {_AGAIN}"
-            self._attempts.lose(offer.attempt_id, reason=reason, code="worker_missing")
+            self._lose_left_over("The server was stopped.", is_loss=False)
+        except Exception:  # the next server does it
+            log.exception("the jobs that were running could not be put back")
+
+    def _lose_left_over(self, reason: str, *, is_loss: bool) -> None:
+        """Put back the jobs of our own attempts that the engine no longer has under way."""
+        if self._executor is None:
+            return
+        ours = self._losses.alive(started_by=[self._name])
+        try:
+            under_way = self._executor.recover(ours)
+        except Unavailable as error:
+            log.warning("the executor is away, its attempts keep their leases: %s", error)
+            return
+        for attempt_id in ours - under_way:
+            self._losses.lose(attempt_id, reason=reason, is_loss=is_loss)

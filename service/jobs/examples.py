@@ -71,6 +71,9 @@ JOB = {
         "rank": 1,
         "progress": 0.4,
         "attempts": 1,
+        "priority": 0,
+        "retries": 0,
+        "checkpoint_step": 16,
         "forecast_seconds": 41.0,
         "serve_with": "vllm",
         "started_at": 1767225602,
@@ -96,6 +99,13 @@ JOB_EVENTS = {
     "first_id": f"{_JOB}-2",
     "last_id": f"{_JOB}-2",
 }
+DELETED = {"id": _JOB, "object": "fine_tuning.job", "deleted": True}
+LOG = {
+    "object": "fine_tuning.job.log",
+    "job_id": _JOB,
+    "text": "2026-01-01 00:00:02 peftwise-tiny loaded\n",
+    "is_cut": False,
+}
 _CODE = "the-one-use-code-that-the-server-handed-over"
 CLAIMS = {"claim": Example(summary="Claim by code", value={"code": _CODE})}
 ASSIGNMENT = {
@@ -108,16 +118,27 @@ ASSIGNMENT = {
     "configuration": CONFIGURATION,
     "serve_with": "vllm",
     "limits": {"train_seconds": None, "memory_bytes": None},
+    "generation": 1,
+    "checkpoint_folder": None,
+    "checkpoint_mark": "",
+    "checkpoint_seconds": 60.0,
     "renew_seconds": 15.0,
 }
-BATCHES = {
-    "batch": Example(
+REPORTS = {
+    "report": Example(
         summary="A validation loss",
         value={
+            "number": 1,
             "measurements": [{"name": "loss", "step": 20, "value": 2.31, "split": "validation"}],
             "trained_tokens": 20480,
             "progress": 0.4,
         },
+    )
+}
+RELEASES = {
+    "stopped": Example(
+        summary="Stopped by the system, with a checkpoint",
+        value={"reason": "The worker was asked to stop.", "is_loss": False},
     )
 }
 OUTCOMES = {

@@ -1,18 +1,21 @@
-"""The queue of jobs: submit, read, cancel. `attempts` is what workers do to them.
+"""The queue of jobs: submit, read, pause, resume, cancel, delete.
 
-The truth about a job stands here, whatever an engine that runs it may say.
+`attempts` is what workers do to them, `losses` what becomes of them when workers are lost. The
+truth about a job stands here, whatever an engine that runs it may say.
 """
 
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, and_, func, or_, select, update
+from sqlalchemy import Engine, and_, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from metadata.database import read_session, write_session
-from metadata.errors import InvalidRequest, NotFound
+from metadata.errors import Conflict, InvalidRequest, NotFound, OverQuota
 from metadata.records import Measurement
+from service.jobs.idempotency import OrderKey, find_order, forget_old_keys, keep_order
 from service.jobs.records import (
     EventPage,
     Job,
@@ -22,8 +25,8 @@ from service.jobs.records import (
     job_of,
     row_of,
 )
-from service.jobs.states import FINAL, add_event, apply
-from service.tables import AttemptRow, EventRow, JobRow, MeasurementRow
+from service.jobs.states import FINAL, Move, add_event, apply
+from service.tables import AttemptRow, CheckpointRow, EventRow, JobRow, MeasurementRow
 
 LARGEST_PAGE = 100
 Clock = Callable[[Session], datetime]
@@ -44,21 +47,44 @@ def database_time(session: Session) -> datetime:
 class Queue:
     """Jobs of one database."""
 
-    def __init__(self, engine: Engine, *, clock: Clock = database_time) -> None:
-        """Look at a database that `open_database` has opened."""
+    def __init__(
+        self, engine: Engine, *, live_jobs: int = 1000, clock: Clock = database_time
+    ) -> None:
+        """Look at a database that `open_database` has opened.
+
+        Args:
+            engine: The database.
+            live_jobs: How many jobs that have not ended a caller may have.
+            clock: Tells the time in a transaction.
+        """
         self._engine = engine
+        self._live_jobs = live_jobs
         self._clock = clock
 
-    def submit(self, order: Order) -> Job:
-        """Add a job to the end of the queue."""
-        with write_session(self._engine) as session:
-            now = self._clock(session)
-            row = row_of(order, job_id=f"ftjob-{secrets.token_hex(12)}", now=now)
-            session.add(row)
-            session.flush()
-            message = f"Queued: {order.configuration.method.name} on {order.model.id}."
-            add_event(row, session=session, now=now, message=message, data={"state": "queued"})
-            return job_of(row)
+    def submit(self, order: Order, *, key: OrderKey | None = None) -> Job:
+        """Add a job to the queue, or return the one that the same key has ordered before.
+
+        Raises:
+            OverQuota: The caller has as many jobs under way as it may.
+            InvalidRequest: The key came with another order.
+        """
+        try:
+            with write_session(self._engine) as session:
+                return self._submit(session, order, key)
+        except IntegrityError:  # the same key in another transaction, which has won
+            if key is None or (job := self.ordered(key)) is None:
+                raise
+            return job
+
+    def ordered(self, key: OrderKey) -> Job | None:
+        """Return the job that a key has ordered before, or None.
+
+        Raises:
+            InvalidRequest: The key came with another order.
+            Conflict: Its job was deleted.
+        """
+        with read_session(self._engine) as session:
+            return _ordered(session, key, now=self._clock(session))
 
     def get(self, job_id: str) -> Job:
         """Return a job with the curve of its newest attempt.
@@ -119,6 +145,57 @@ class Queue:
             end_attempts(session, row, now=now)
             return job_of(row, _curve(session, row))
 
+    def pause(self, job_id: str) -> Job:
+        """Let a job rest; what trains for it writes a checkpoint and stops.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has ended, or rests already.
+        """
+        return self._move(job_id, "pause", "Paused.")
+
+    def resume(self, job_id: str) -> Job:
+        """Put a job that rests back into the queue; its lost tries are forgotten.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It does not rest.
+        """
+        return self._move(job_id, "resume", "Resumed: queued again.")
+
+    def delete(self, job_id: str) -> tuple[str, ...]:
+        """Forget a job that has ended, and return its attempts; its run stays in the history.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has not ended, or its run is not in the history yet.
+        """
+        with write_session(self._engine) as session:
+            row = find_job(session, job_id, lock=True)
+            if row.state not in FINAL:
+                raise Conflict(f"A job that is {row.state} cannot be deleted. Cancel it first.")
+            attempts = session.scalars(select(AttemptRow).where(AttemptRow.job_id == job_id)).all()
+            if any(attempt.outcome and not attempt.is_recorded for attempt in attempts):
+                raise Conflict("The job's run is on its way to the history. Delete it in a moment.")
+            ids = tuple(attempt.id for attempt in attempts)
+            session.execute(delete(MeasurementRow).where(MeasurementRow.attempt_id.in_(ids)))
+            for table in (EventRow, CheckpointRow, AttemptRow):
+                session.execute(delete(table).where(table.job_id == job_id))
+            session.delete(row)
+            return ids
+
+    def attempts_of(self, job_id: str) -> tuple[str, ...]:
+        """Return the ids of a job's attempts, the newest last.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        order = AttemptRow.generation
+        query = select(AttemptRow.id).where(AttemptRow.job_id == job_id).order_by(order)
+        with read_session(self._engine) as session:
+            find_job(session, job_id)
+            return tuple(session.scalars(query))
+
     def uses_file(self, file_id: str) -> str | None:
         """Return the id of a job that still needs a file, or None."""
         query = select(JobRow.id).where(
@@ -127,6 +204,41 @@ class Queue:
         )
         with read_session(self._engine) as session:
             return session.scalars(query.limit(1)).first()
+
+    def _submit(self, session: Session, order: Order, key: OrderKey | None) -> Job:
+        now = self._clock(session)
+        if key is not None:
+            forget_old_keys(session, now=now)
+            if (known := _ordered(session, key, now=now)) is not None:
+                return known
+        self._check_quota(session, order.owner)
+        row = row_of(order, job_id=f"ftjob-{secrets.token_hex(12)}", now=now)
+        session.add(row)
+        if key is not None:
+            keep_order(session, key, job_id=row.id, now=now)
+        session.flush()
+        message = f"Queued: {order.configuration.method.name} on {order.model.id}."
+        add_event(row, session=session, now=now, message=message, data={"state": "queued"})
+        return job_of(row)
+
+    def _check_quota(self, session: Session, owner: str) -> None:
+        if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyhow
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtext(owner))))
+        mine = JobRow.owner == owner, JobRow.state.not_in(FINAL)
+        count = session.scalars(select(func.count()).select_from(JobRow).where(*mine)).one()
+        if count >= self._live_jobs:
+            raise OverQuota(
+                f"A caller may have {self._live_jobs:,} jobs that have not ended, you have "
+                f"{count:,}. Wait until some end, cancel some, or raise PEFTWISE_LIVE_JOBS."
+            )
+
+    def _move(self, job_id: str, move: Move, message: str) -> Job:
+        with write_session(self._engine) as session:
+            row = find_job(session, job_id, lock=True)
+            apply(row, move, session=session, now=self._clock(session), message=message)
+            if move == "resume":
+                row.retries, row.not_before = 0, None
+            return job_of(row, _curve(session, row))
 
 
 def find_job(session: Session, job_id: str, *, param: str = "id", lock: bool = False) -> JobRow:
@@ -166,6 +278,19 @@ def curve_of(session: Session, attempt_id: str) -> tuple[Measurement, ...]:
         )
         for row in session.scalars(query)
     )
+
+
+def _ordered(session: Session, key: OrderKey, *, now: datetime) -> Job | None:
+    job_id = find_order(session, key, now=now)
+    if job_id is None:
+        return None
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise Conflict(
+            f"The order of this idempotency key became {job_id}, which was deleted. "
+            "Send a new order under a new key."
+        )
+    return job_of(row, _curve(session, row))
 
 
 def _curve(session: Session, job: JobRow) -> tuple[Measurement, ...]:

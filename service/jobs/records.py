@@ -26,6 +26,8 @@ class Order:
     serve_with: Serving | None = None
     suffix: str | None = None
     labels: Mapping[str, str]
+    owner: str = "local"
+    priority: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,9 @@ class Job:
     state: str
     order: Order
     progress: float
+    start_progress: float  # of the newest attempt: where its checkpoint was
+    checkpoint_step: int | None
+    retries: int
     trained_tokens: int
     error_code: str | None
     reason: str
@@ -83,6 +88,9 @@ def job_of(row: JobRow, curve: tuple[Measurement, ...] = ()) -> Job:
         state=row.state,
         order=order_of(row),
         progress=row.progress,
+        start_progress=row.start_progress,
+        checkpoint_step=row.checkpoint_step,
+        retries=row.retries,
         trained_tokens=row.trained_tokens,
         error_code=row.error_code,
         reason=row.reason,
@@ -110,6 +118,8 @@ def order_of(row: JobRow) -> Order:
         serve_with=cast(Serving | None, row.serve_with),
         suffix=row.suffix,
         labels=row.labels,
+        owner=row.owner,
+        priority=row.priority,
     )
 
 
@@ -131,7 +141,11 @@ def row_of(order: Order, *, job_id: str, now: datetime) -> JobRow:
         validation_file=order.validation_file,
         suffix=order.suffix,
         labels=dict(order.labels),
+        owner=order.owner,
+        priority=order.priority,
         progress=0.0,
+        start_progress=0.0,
+        retries=0,
         trained_tokens=0,
         reason="",
         generation=0,

@@ -1,16 +1,21 @@
 """Fine-tuning jobs in OpenAI's dialect."""
 
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Header, Query
 
 from metadata.errors import InvalidRequest
-from service.dependencies import DeskDep, NowDep, QueueDep, ServicesDep
-from service.jobs.examples import JOB, JOB_EVENTS, JOB_LIST, ORDERS
+from service.dependencies import CallerDep, DeskDep, LogsDep, NowDep, QueueDep, ServicesDep
+from service.jobs.examples import DELETED, JOB, JOB_EVENTS, JOB_LIST, LOG, ORDERS
+from service.jobs.idempotency import HEADER, key_of
+from service.jobs.removal import remove_job
 from service.jobs.schemas import (
     EventList,
     JobAnswer,
+    JobDeleted,
     JobList,
+    JobLog,
     JobRequest,
     event_answer,
     job_answer,
@@ -22,6 +27,10 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["jobs"], responses=OPENA
 
 After = Annotated[str | None, Query(max_length=200, description="last id of the page before")]
 Limit = Annotated[int, Query(description="1 to 100")]
+Key = Annotated[
+    str | None, Header(alias=HEADER, description="the same order under the same key is one job")
+]
+LastBytes = Annotated[int, Query(ge=1, le=2**20, description="at most so many, the newest")]
 
 
 @router.post("", summary="Fine-tune a model on an uploaded file", responses=example(JOB))
@@ -29,12 +38,22 @@ def create(
     request: Annotated[JobRequest, Body(openapi_examples=ORDERS)],
     desk: DeskDep,
     services: ServicesDep,
+    caller: CallerDep,
     now: NowDep,
+    key: Key = None,
 ) -> JobAnswer:
-    """Check the order, queue it, and answer with the job; it starts as soon as there is room."""
-    job = services.queue.submit(check_order(request, desk))
-    if services.dispatcher is not None:
-        services.dispatcher.wake()
+    """Check the order, queue it, and answer with the job; it starts as soon as there is room.
+
+    Under an `Idempotency-Key`, which is kept for a day, the same order sent again is answered
+    with the same job.
+    """
+    order_key = key_of(caller, key, request.model_dump(mode="json"))
+    known = None if order_key is None else services.queue.ordered(order_key)
+    if known is not None:
+        return job_answer(known, now=now)
+    order = replace(check_order(request, desk), owner=caller)
+    job = services.queue.submit(order, key=order_key)
+    services.dispatcher.wake()
     return job_answer(job, now=now)
 
 
@@ -77,9 +96,36 @@ def list_events(job_id: str, queue: QueueDep, limit: Limit = 20, after: After = 
 def cancel(job_id: str, services: ServicesDep, now: NowDep) -> JobAnswer:
     """End a job; what trains for it is stopped within seconds and its reports are refused."""
     job = services.queue.cancel(job_id)
-    if services.dispatcher is not None:
-        services.dispatcher.wake()
+    services.dispatcher.wake()
     return job_answer(job, now=now)
+
+
+@router.post("/{job_id}/pause", summary="Let a job rest", responses=example(JOB))
+def pause(job_id: str, queue: QueueDep, now: NowDep) -> JobAnswer:
+    """Keep a job from training; what trains writes a checkpoint and stops."""
+    return job_answer(queue.pause(job_id), now=now)
+
+
+@router.post("/{job_id}/resume", summary="Let a paused job go on", responses=example(JOB))
+def resume(job_id: str, services: ServicesDep, now: NowDep) -> JobAnswer:
+    """Queue a paused job again; it goes on from its newest checkpoint."""
+    job = services.queue.resume(job_id)
+    services.dispatcher.wake()
+    return job_answer(job, now=now)
+
+
+@router.delete("/{job_id}", summary="Delete a job that has ended", responses=example(DELETED))
+def delete(job_id: str, services: ServicesDep) -> JobDeleted:
+    """Forget a job with its log, checkpoints and adapter; its run stays in the history."""
+    remove_job(job_id, services.queue, data_dir=services.settings.data_dir)
+    return JobDeleted(id=job_id)
+
+
+@router.get("/{job_id}/logs", summary="Read what a job printed", responses=example(LOG))
+def read_log(job_id: str, queue: QueueDep, logs: LogsDep, last_bytes: LastBytes = 65_536) -> JobLog:
+    """Return the newest text that the job's attempts have printed."""
+    text, is_cut = logs.read(queue.attempts_of(job_id), last_bytes=last_bytes)
+    return JobLog(job_id=job_id, text=text, is_cut=is_cut)
 
 
 def _number(event_id: str, job_id: str) -> int:

@@ -19,7 +19,7 @@ class PeftChoice(Record):
     """What to run, and what is to load the result.
 
     A whole configuration, or a rank of a recommendation given before, whose `serve_with` holds
-    where none is given here; with `serve_with` alone the recommender chooses.
+    where none is given here; with neither the recommender chooses.
     """
 
     configuration: Configuration | None = None
@@ -30,6 +30,9 @@ class PeftChoice(Record):
         description="what must be able to load the result: peft, as an adapter; merged, plain "
         "weights of the model; vllm, as a plain LoRA adapter",
     )
+    priority: Annotated[int, Field(ge=-100, le=100)] = Field(
+        default=0, description="jobs of a higher one start first"
+    )
 
     @model_validator(mode="after")
     def _is_not_both(self) -> "PeftChoice":
@@ -37,9 +40,10 @@ class PeftChoice(Record):
             raise ValueError(
                 "peft takes either configuration or recommendation_id (with rank), got both"
             )
-        if not (self.configuration or self.recommendation_id or self.serve_with):
+        if not self.model_fields_set - {"rank"}:
             raise ValueError(
-                "peft needs configuration, recommendation_id (with rank) or serve_with, got none"
+                "peft needs configuration, recommendation_id (with rank), serve_with or priority, "
+                "got none"
             )
         return self
 
@@ -90,6 +94,9 @@ class JobDetails(Record):
     rank: int | None
     progress: float
     attempts: int
+    priority: int
+    retries: int
+    checkpoint_step: int | None
     forecast_seconds: float | None
     serve_with: Serving | None
     started_at: int | None
@@ -130,6 +137,23 @@ class JobList(Record):
     has_more: bool
     first_id: str | None
     last_id: str | None
+
+
+class JobDeleted(Record):
+    """A job that is no more."""
+
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    deleted: Literal[True] = True
+
+
+class JobLog(Record):
+    """What the attempts of a job have printed, the newest last."""
+
+    object: Literal["fine_tuning.job.log"] = "fine_tuning.job.log"
+    job_id: str
+    text: str
+    is_cut: bool = Field(description="whether something older was left out")
 
 
 class EventAnswer(Record):
@@ -200,15 +224,16 @@ def event_answer(event: JobEvent) -> EventAnswer:
 
 
 def estimated_finish(job: Job, *, now: datetime) -> datetime | None:
-    """Return when a running job will end: by its own pace once it has one, else by forecast."""
+    """Return when a running job will end: by its attempt's pace, by forecast before it has one."""
     if job.state != "running" or job.started_at is None:
         return None
-    elapsed = now - job.started_at
-    if job.progress > 0:
-        return now + elapsed * ((1 - job.progress) / job.progress)
+    done = job.progress - job.start_progress
+    if done > 0:
+        return now + (now - job.started_at) * ((1 - job.progress) / done)
     if job.order.forecast_seconds is None:
         return None
-    return max(now, job.started_at + timedelta(seconds=job.order.forecast_seconds))
+    left = job.order.forecast_seconds * (1 - job.start_progress)
+    return max(now, job.started_at + timedelta(seconds=left))
 
 
 def _details(job: Job) -> JobDetails:
@@ -219,6 +244,9 @@ def _details(job: Job) -> JobDetails:
         rank=job.order.rank,
         progress=job.progress,
         attempts=job.attempts,
+        priority=job.order.priority,
+        retries=job.retries,
+        checkpoint_step=job.checkpoint_step,
         forecast_seconds=job.order.forecast_seconds,
         serve_with=job.order.serve_with,
         started_at=_seconds(job.started_at),

@@ -9,21 +9,28 @@ from sqlalchemy.orm import Session
 from metadata.errors import Conflict
 from service.tables import EventRow, JobRow
 
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Move = Literal["start", "succeed", "fail", "cancel"]
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Move = Literal["start", "requeue", "pause", "resume", "succeed", "fail", "cancel"]
 Level = Literal["info", "warn", "error"]
 
 MOVES: Mapping[tuple[JobState, Move], JobState] = {
     ("queued", "start"): "running",
     ("queued", "fail"): "failed",
+    ("queued", "pause"): "paused",
     ("queued", "cancel"): "cancelled",
+    ("running", "requeue"): "queued",
+    ("running", "pause"): "paused",
     ("running", "succeed"): "succeeded",
     ("running", "fail"): "failed",
     ("running", "cancel"): "cancelled",
+    ("paused", "resume"): "queued",
+    ("paused", "succeed"): "succeeded",  # its attempt ended before it heard of the pause
+    ("paused", "fail"): "failed",
+    ("paused", "cancel"): "cancelled",
 }
 JOB_STATES: tuple[JobState, ...] = get_args(JobState)
 FINAL: frozenset[JobState] = frozenset(JOB_STATES) - {state for state, _ in MOVES}
-_LEVELS: Mapping[Move, Level] = {"fail": "error", "cancel": "warn"}
+_LEVELS: Mapping[Move, Level] = {"fail": "error", "cancel": "warn", "requeue": "warn"}
 
 
 def after(state: str, move: Move) -> JobState:

@@ -79,6 +79,7 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
         validation_file=request.validation_file,
         suffix=request.suffix,
         labels=request.metadata or {},
+        priority=0 if request.peft is None else request.peft.priority,
     )
 
 

@@ -2,24 +2,33 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from metadata.errors import NotFound, UnknownDevice
-from metadata.messages import Assignment, Claim, MeasurementBatch, Outcome, Renewed
+from metadata.messages import Assignment, Claim, Outcome, Release, Renewed, Report
 from metadata.records import Device
 from service.catalogue.devices import Devices
 from service.dependencies import (
     AttemptsDep,
     FilesDep,
+    LogsDep,
     RecorderDep,
     ServicesDep,
     TokenDep,
 )
 from service.files.store import FileStore
-from service.jobs.examples import ASSIGNMENT, BATCHES, CLAIMS, OUTCOMES
+from service.jobs.examples import ASSIGNMENT, CLAIMS, OUTCOMES, RELEASES, REPORTS
+from service.jobs.shared_folder import CHECKPOINTS, mark_of
 from service.openapi import PROBLEMS, Answers, example
 
+
+async def _piece(request: Request) -> bytes:
+    """Return a body as it is; its size is bounded before."""
+    return await request.body()
+
+
+PieceDep = Annotated[bytes, Depends(_piece)]
 router = APIRouter(prefix="/v1/worker", tags=["worker"], responses=PROBLEMS)
 NO_CONTENT = 204
 _JSONL: Answers = {200: {"content": {"application/jsonl": {"example": '{"prompt": "2+2", ...}\n'}}}}
@@ -33,6 +42,7 @@ def claim(
     held = services.attempts.claim(request.code)
     order = held.job.order
     folder = services.models.folder(order.model.id)
+    checkpoints = services.settings.data_dir.resolve() / CHECKPOINTS
     return Assignment(
         attempt_id=held.attempt_id,
         token=held.token,
@@ -43,7 +53,11 @@ def claim(
         validation_file=order.validation_file is not None,
         configuration=order.configuration,
         serve_with=order.serve_with,
-        renew_seconds=services.settings.renew_seconds,
+        generation=held.generation,
+        checkpoint_folder=str(checkpoints / held.job.id),
+        checkpoint_mark=mark_of(checkpoints),
+        checkpoint_seconds=services.settings.checkpoint_seconds,
+        renew_seconds=services.timing.renew_seconds,
     )
 
 
@@ -53,23 +67,60 @@ def claim(
     responses=example({"go_on": True}),
 )
 def renew(attempt_id: str, token: TokenDep, attempts: AttemptsDep) -> Renewed:
-    """Say that the attempt lives; `go_on` is false once its job is cancelled."""
-    return Renewed(go_on=attempts.renew(attempt_id, token))
+    """Say that the attempt lives; `go_on` is false once its job is paused or cancelled."""
+    return attempts.renew(attempt_id, token)
 
 
 @router.post(
-    "/attempts/{attempt_id}/measurements",
-    summary="Add points to the learning curve",
+    "/attempts/{attempt_id}/reports",
+    summary="Tell what happened since the last report",
     status_code=NO_CONTENT,
 )
-def measurements(
+def report(
     attempt_id: str,
-    batch: Annotated[MeasurementBatch, Body(openapi_examples=BATCHES)],
+    report: Annotated[Report, Body(openapi_examples=REPORTS)],
     token: TokenDep,
     attempts: AttemptsDep,
 ) -> Response:
-    """Keep the points; one of the same name, split and step is written over."""
-    attempts.report(attempt_id, token, batch)
+    """Keep points of the curve, notices and checkpoints; a number told before changes nothing."""
+    attempts.report(attempt_id, token, report)
+    return Response(status_code=NO_CONTENT)
+
+
+@router.put(
+    "/attempts/{attempt_id}/log",
+    summary="Send what the attempt printed",
+    status_code=NO_CONTENT,
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {"example": "loaded\n"}}}},
+)
+def write_log(
+    attempt_id: str,
+    offset: Annotated[int, Query(ge=0, description="bytes sent before this piece")],
+    token: TokenDep,
+    piece: PieceDep,
+    attempts: AttemptsDep,
+    logs: LogsDep,
+) -> Response:
+    """Keep a piece of the log at its place; sent again it stands there once."""
+    attempts.check_holder(attempt_id, token)
+    logs.write(attempt_id, piece, offset=offset)
+    return Response(status_code=NO_CONTENT)
+
+
+@router.post(
+    "/attempts/{attempt_id}/release",
+    summary="Give a job back unfinished",
+    status_code=NO_CONTENT,
+)
+def release(
+    attempt_id: str,
+    release: Annotated[Release, Body(openapi_examples=RELEASES)],
+    token: TokenDep,
+    services: ServicesDep,
+) -> Response:
+    """End the attempt; the job is queued again, or rests where it was paused."""
+    services.attempts.release(attempt_id, token, release)
+    services.dispatcher.wake()
     return Response(status_code=NO_CONTENT)
 
 

@@ -346,8 +346,7 @@ class JobPage:
     status: str
     percent: int
     refresh_seconds: int
-    can_cancel: bool
-    cancel_link: str
+    actions: tuple[Row, ...]  # what the button says, and where it sends
     run_link: str
     reason: str
     figures: tuple[Row, ...]

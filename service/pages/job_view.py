@@ -1,17 +1,22 @@
 """From jobs to what their pages show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service import wording
 from service.jobs.records import Job, JobEvent, JobPage
 from service.jobs.schemas import estimated_finish
-from service.jobs.states import FINAL
+from service.jobs.states import FINAL, MOVES, Move
 from service.pages import contexts, urls
 from service.pages.answer_view import configuration_group
 from service.pages.run_view import STATE_KINDS, loss_chart, state_words
 
 REFRESH_SECONDS = 2
+ACTIONS: Mapping[Move, str] = {
+    "pause": "Pause",
+    "resume": "Resume",
+    "cancel": "Cancel the job",
+}
 
 
 def view_jobs(page: JobPage) -> contexts.JobsPage:
@@ -46,8 +51,11 @@ def view_job(
         status=_status(job, now=now),
         percent=_percent(job),
         refresh_seconds=REFRESH_SECONDS if waits else 0,
-        can_cancel=not is_over,
-        cancel_link=urls.cancel_job(job.id),
+        actions=tuple(
+            contexts.Row(name=label, value=urls.move_job(job.id, move))
+            for move, label in ACTIONS.items()
+            if (job.state, move) in MOVES
+        ),
         run_link=urls.run(job.run_id) if is_recorded and job.run_id else "",
         reason=job.reason,
         figures=contexts.rows(*_figures(job, now=now)),
@@ -74,7 +82,9 @@ def _line(job: Job) -> contexts.JobLine:
 
 def _status(job: Job, *, now: datetime) -> str:
     if job.state == "queued":
-        return "waiting for a worker"
+        return "waiting for a worker" if not job.retries else "waiting to be tried again"
+    if job.state == "paused":
+        return f"at {_percent(job)} %"
     if job.state in FINAL:
         return "" if job.finished_at is None else wording.date(job.finished_at)
     step = max((m.step for m in job.curve), default=0)

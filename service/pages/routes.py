@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -164,11 +164,14 @@ def show_job(job_id: str, services: ServicesDep) -> HTMLResponse:
     return respond(view_job(job, events, now=services.now(), is_recorded=is_recorded))
 
 
-@router.post("/jobs/{job_id}/cancel")
-def cancel(job_id: str, services: ServicesDep) -> RedirectResponse:
-    """End a job and show it."""
-    services.queue.cancel(job_id)
-    _wake(services)
+@router.post("/jobs/{job_id}/{move}")
+def move_job(
+    job_id: str, move: Literal["pause", "resume", "cancel"], services: ServicesDep
+) -> RedirectResponse:
+    """Pause, resume or end a job and show it."""
+    queue = services.queue
+    {"pause": queue.pause, "resume": queue.resume, "cancel": queue.cancel}[move](job_id)
+    services.dispatcher.wake()
     return RedirectResponse(urls.job(job_id), status_code=303)
 
 
@@ -292,7 +295,7 @@ def _submit(services: Services, fields: dict[str, str]) -> RedirectResponse:
             f"{describe_errors(error.errors())[0]} Ask again on the first page."
         ) from None
     job = services.queue.submit(check_order(order, services.desk))
-    _wake(services)
+    services.dispatcher.wake()
     return RedirectResponse(urls.job(job.id), status_code=303)
 
 
@@ -304,8 +307,3 @@ def _is_recorded(services: Services, run_id: str | None) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _wake(services: Services) -> None:
-    if services.dispatcher is not None:
-        services.dispatcher.wake()

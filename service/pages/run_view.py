@@ -16,6 +16,7 @@ STATE_KINDS: Mapping[str, str] = {
     "succeeded": "good",
     "running": "running",
     "queued": "waiting",
+    "paused": "waiting",
     "diverged": "bad",
     "failed": "bad",
     "out_of_memory": "warn",

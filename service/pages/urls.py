@@ -40,9 +40,9 @@ def job(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
 
 
-def cancel_job(job_id: str) -> str:
-    """Return where a job is cancelled."""
-    return f"{job(job_id)}/cancel"
+def move_job(job_id: str, move: str) -> str:
+    """Return where a job is paused, resumed or cancelled."""
+    return f"{job(job_id)}/{move}"
 
 
 def recommendation_json(recommendation_id: str) -> str:

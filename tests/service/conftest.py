@@ -28,8 +28,10 @@ from metadata.records import (
 from service import cli
 from service.app import create_app
 from service.jobs.attempts import Attempts
+from service.jobs.losses import Losses
 from service.jobs.queue import Queue
 from service.jobs.records import Order
+from service.jobs.timing import Timing
 from service.services import open_services
 from service.settings import Settings
 
@@ -151,7 +153,13 @@ def queue(engine: Engine, clock: Clock) -> Queue:
 @pytest.fixture
 def attempts(engine: Engine, clock: Clock) -> Attempts:
     """Return the attempts of the same database."""
-    return Attempts(engine, lease_seconds=LEASE_SECONDS, clock=clock)
+    return Attempts(engine, timing=Timing(LEASE_SECONDS), clock=clock)
+
+
+@pytest.fixture
+def losses(engine: Engine, clock: Clock) -> Losses:
+    """Return the same attempts, as whoever looks after them sees them."""
+    return Losses(engine, timing=Timing(LEASE_SECONDS), clock=clock)
 
 
 class MakeClient(Protocol):

@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from metadata.errors import Conflict, InvalidRequest, Unauthorized
-from metadata.messages import MeasurementBatch, Outcome
+from metadata.messages import Outcome, Report
 from metadata.records import Costs, Device, Measurement, Scores
 from service.jobs.attempts import Attempts, Held
+from service.jobs.losses import Losses
 from service.jobs.queue import Queue
 
 COSTS = Costs(
@@ -106,21 +107,23 @@ def test_neither_code_nor_token_is_stored(
 
 
 def test_a_renewal_keeps_the_lease(
-    attempts: Attempts, held: Held, clock: Any, lease_seconds: float
+    attempts: Attempts, losses: Losses, held: Held, clock: Any, lease_seconds: float
 ) -> None:
     clock.pass_seconds(lease_seconds - 1)
-    assert attempts.renew(held.attempt_id, held.token)
+    assert attempts.renew(held.attempt_id, held.token).go_on
     clock.pass_seconds(lease_seconds - 1)
-    assert attempts.expired() == []
+    assert losses.expired() == []
+    assert not losses.expire(held.attempt_id)
     clock.pass_seconds(2)
-    assert attempts.expired() == [held.attempt_id]
+    assert losses.expired() == [held.attempt_id]
+    assert losses.expire(held.attempt_id)
 
 
 @pytest.mark.parametrize("token", ["", "1.wrong", "2.wrong"])
 def test_another_token_is_refused_everywhere(attempts: Attempts, held: Held, token: str) -> None:
     for act in (
         lambda: attempts.renew(held.attempt_id, token),
-        lambda: attempts.report(held.attempt_id, token, MeasurementBatch(measurements=())),
+        lambda: attempts.report(held.attempt_id, token, Report(number=1)),
         lambda: attempts.file_of(held.attempt_id, token, validation=False),
     ):
         with pytest.raises(Unauthorized):
@@ -144,7 +147,7 @@ def test_measurements_become_the_curve_and_progress(
     queue: Queue, attempts: Attempts, held: Held
 ) -> None:
     points = (loss(0, 3.0), loss(10, 2.0), loss(10, 1.9, "train"))
-    batch = MeasurementBatch(measurements=points, trained_tokens=640, progress=0.5)
+    batch = Report(number=1, measurements=points, trained_tokens=640, progress=0.5)
 
     attempts.report(held.attempt_id, held.token, batch)
 
@@ -160,9 +163,9 @@ def test_measurements_become_the_curve_and_progress(
 def test_a_point_reported_again_is_written_over(
     queue: Queue, attempts: Attempts, held: Held
 ) -> None:
-    for value in (3.0, 2.5):
+    for number, value in enumerate((3.0, 2.5), start=1):
         points = (loss(5, 9.0, "train"), loss(5, value, "train"))
-        batch = MeasurementBatch(measurements=points)
+        batch = Report(number=number, measurements=points)
         attempts.report(held.attempt_id, held.token, batch)
 
     assert queue.get(held.job.id).curve == (loss(5, 2.5, "train"),)
@@ -226,24 +229,25 @@ def test_the_worker_of_a_cancelled_job_is_told_to_stop_and_changes_nothing(
 ) -> None:
     queue.cancel(held.job.id)
 
-    assert attempts.renew(held.attempt_id, held.token) is False
+    assert attempts.renew(held.attempt_id, held.token).because == "cancelled"
     with pytest.raises(Conflict, match="nothing was changed"):
         attempts.finish(held.attempt_id, held.token, SUCCESS, device)
     assert queue.get(held.job.id).state == "cancelled"
 
 
 def test_a_zombie_is_refused_and_changes_nothing(
-    queue: Queue, attempts: Attempts, held: Held, device: Device
+    queue: Queue, attempts: Attempts, losses: Losses, held: Held, device: Device
 ) -> None:
-    assert attempts.lose(held.attempt_id, reason="The worker was lost.", code="worker_lost")
+    assert losses.lose(held.attempt_id, reason="The worker was lost.")
     before = queue.get(held.job.id)
 
     for act in (
         lambda: attempts.renew(held.attempt_id, held.token),
         lambda: attempts.report(
-            held.attempt_id, held.token, MeasurementBatch(measurements=(loss(1, 1.0),))
+            held.attempt_id, held.token, Report(number=1, measurements=(loss(1, 1.0),))
         ),
         lambda: attempts.finish(held.attempt_id, held.token, SUCCESS, device),
+        lambda: attempts.check_holder(held.attempt_id, held.token),
         lambda: attempts.file_of(held.attempt_id, held.token, validation=False),
     ):
         with pytest.raises(Conflict, match="does not hold its job any more"):
@@ -251,25 +255,14 @@ def test_a_zombie_is_refused_and_changes_nothing(
     assert queue.get(held.job.id) == before
 
 
-def test_a_lost_attempt_fails_its_job_once_with_the_reason(
-    queue: Queue, attempts: Attempts, held: Held
-) -> None:
-    assert attempts.lose(held.attempt_id, reason="Killed.", code="worker_lost")
-    assert not attempts.lose(held.attempt_id, reason="Again.", code="worker_lost")
-
-    job = queue.get(held.job.id)
-    assert (job.state, job.error_code, job.reason) == ("failed", "worker_lost", "Killed.")
-    assert attempts.alive() == frozenset()
-
-
-def test_an_attempt_that_never_claimed_can_be_lost(
-    queue: Queue, attempts: Attempts, make_order: Any
+def test_an_attempt_that_never_claimed_can_be_failed(
+    queue: Queue, attempts: Attempts, losses: Losses, make_order: Any
 ) -> None:
     job = queue.submit(make_order())
     offer = attempts.offer()
     assert offer is not None
 
-    attempts.lose(offer.attempt_id, reason="No torch.", code="worker_missing")
+    losses.fail(offer.attempt_id, reason="No torch.", code="worker_missing")
 
     assert queue.get(job.id).state == "failed"
     with pytest.raises(Unauthorized):
@@ -292,7 +285,7 @@ def test_the_files_of_an_attempt_are_those_of_its_job(
 def test_event_numbers_rise_by_one(
     queue: Queue, attempts: Attempts, held: Held, device: Device
 ) -> None:
-    batch = MeasurementBatch(measurements=tuple(loss(step, 1.0) for step in range(4)))
+    batch = Report(number=1, measurements=tuple(loss(step, 1.0) for step in range(4)))
     attempts.report(held.attempt_id, held.token, batch)
     attempts.finish(held.attempt_id, held.token, SUCCESS, device)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from sqlalchemy import Engine
 from service.executors.dispatcher import Dispatcher
 from service.executors.local import LocalExecutor
 from service.jobs.attempts import Attempts
+from service.jobs.losses import Losses
 from service.jobs.queue import Queue
 from service.settings import Settings
 
 SLEEPS = "import time; time.sleep(60)"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 LEAVES = "raise SystemExit(4)"
+NAME = "local:here"
 
 
 class Script(LocalExecutor):
@@ -40,13 +43,15 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def dispatch(attempts: Attempts, settings: Settings) -> Iterator[Callable[..., Dispatcher]]:
+def dispatch(
+    attempts: Attempts, losses: Losses, settings: Settings
+) -> Iterator[Callable[..., Dispatcher]]:
     """Return a maker of dispatchers, not started; their processes are stopped at the end."""
     made: list[Script] = []
 
     def make(script: str, lacks: str | None = None, **changes: Any) -> Dispatcher:
         made.append(Script(settings.model_copy(update=changes), script, lacks))
-        return Dispatcher(attempts, made[-1])
+        return Dispatcher(attempts, losses, made[-1], name=NAME)
 
     yield make
     for executor in made:
@@ -65,17 +70,22 @@ def step_until(dispatcher: Dispatcher, condition: Callable[[], bool]) -> None:
     ("script", "words"),
     [(DIES, "killed by signal 9 (SIGKILL)"), (LEAVES, "ended with exit code 4")],
 )
-def test_a_worker_that_dies_leaves_a_job_that_says_so(
-    queue: Queue, dispatch: Any, make_order: Any, script: str, words: str
+def test_a_worker_that_dies_leaves_a_job_that_says_so_and_is_tried_again(
+    queue: Queue, dispatch: Any, make_order: Any, clock: Any, script: str, words: str
 ) -> None:
     job = queue.submit(make_order())
+    dispatcher = dispatch(script)
 
-    step_until(dispatch(script), lambda: queue.get(job.id).state == "failed")
+    for retries in (1, 2, 3):
+        step_until(dispatcher, partial(lambda many: queue.get(job.id).retries == many, retries))
+        assert words in queue.events(job.id).events[0].message
+        clock.pass_seconds(10_000)
+    step_until(dispatcher, lambda: queue.get(job.id).state == "failed")
 
     ended = queue.get(job.id)
-    assert ended.error_code == "worker_lost"
+    assert (ended.error_code, ended.attempts) == ("infrastructure", 4)
     assert words in ended.reason
-    assert "Submit the job again." in ended.reason
+    assert "submit the job again" in ended.reason
 
 
 def test_jobs_run_one_after_another(
@@ -98,7 +108,7 @@ def test_after_a_lost_worker_the_next_job_starts(
 ) -> None:
     jobs = [queue.submit(make_order()) for _ in range(3)]
 
-    step_until(dispatch(LEAVES), lambda: all(queue.get(j.id).state == "failed" for j in jobs))
+    step_until(dispatch(LEAVES), lambda: all(queue.get(j.id).retries == 1 for j in jobs))
 
 
 def test_the_process_of_a_cancelled_job_is_stopped(
@@ -109,7 +119,7 @@ def test_the_process_of_a_cancelled_job_is_stopped(
     dispatcher.step()
 
     queue.cancel(job.id)
-    step_until(dispatcher, lambda: dispatcher._executor.running() == frozenset())
+    step_until(dispatcher, lambda: not dispatcher._executor._children)
 
     assert queue.get(job.id).state == "cancelled"
 
@@ -121,10 +131,11 @@ def test_a_worker_that_falls_silent_loses_its_job_and_is_stopped(
     dispatcher = dispatch(SLEEPS)
     dispatcher.step()
 
-    clock.pass_seconds(lease_seconds + 1)
-    step_until(dispatcher, lambda: dispatcher._executor.running() == frozenset())
+    clock.pass_seconds(2 * lease_seconds + 1)  # as long as an offer waits
+    step_until(dispatcher, lambda: not dispatcher._executor._children)
 
-    assert queue.get(job.id).error_code == "lease_expired"
+    assert queue.get(job.id).retries == 1
+    assert "not heard of for longer" in queue.events(job.id).events[0].message
 
 
 def test_without_torch_the_job_fails_with_the_next_step(
@@ -141,37 +152,53 @@ def test_without_torch_the_job_fails_with_the_next_step(
     )
 
 
-def test_what_an_earlier_server_left_running_fails_at_the_start(
+def test_what_an_earlier_server_left_running_is_queued_again_at_the_start(
     queue: Queue, attempts: Attempts, dispatch: Any, make_order: Any
 ) -> None:
-    offered, running = queue.submit(make_order()), queue.submit(make_order())
-    for _ in (offered, running):
-        offer = attempts.offer()
+    jobs = [queue.submit(make_order()) for _ in range(3)]
+    for started_by in (NAME, NAME, "worker:elsewhere"):
+        offer = attempts.offer(started_by=started_by)
         assert offer is not None
-    attempts.claim(offer.code)
+        if started_by != NAME:
+            attempts.claim(offer.code)
 
-    dispatcher = dispatch(SLEEPS)
+    dispatcher = dispatch(SLEEPS, parallel_runs=1)
     dispatcher.start()
     dispatcher.stop()
 
-    assert [queue.get(job.id).error_code for job in (offered, running)] == ["server_restarted"] * 2
+    found = sorted((queue.get(job.id).state, queue.get(job.id).retries) for job in jobs)
+    assert found == [("queued", 1), ("queued", 1), ("running", 0)]
 
 
-def test_a_stop_leaves_no_process_and_no_running_job(
+def test_a_stop_leaves_no_process_and_queues_the_job_again_without_a_loss(
     queue: Queue, dispatch: Any, make_order: Any
 ) -> None:
     job = queue.submit(make_order())
     dispatcher = dispatch(SLEEPS)
     dispatcher.start()
     deadline = time.monotonic() + 20
-    while not dispatcher._executor.running():
+    while not dispatcher._executor._children:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
     dispatcher.stop()
 
-    assert dispatcher._executor.running() == frozenset()
-    assert queue.get(job.id).error_code == "server_restarted"
+    assert not dispatcher._executor._children
+    assert (queue.get(job.id).state, queue.get(job.id).retries) == ("queued", 0)
+
+
+def test_without_an_executor_leases_still_expire(
+    queue: Queue, attempts: Attempts, losses: Losses, make_order: Any, clock: Any
+) -> None:
+    job = queue.submit(make_order())
+    offer = attempts.offer(started_by="worker:box")
+    assert offer is not None
+    attempts.claim(offer.code)
+    clock.pass_seconds(10_000)
+
+    Dispatcher(attempts, losses, None, name="none").step()
+
+    assert queue.get(job.id).state == "queued"
 
 
 def test_the_loop_outlives_a_database_that_is_away(
@@ -179,7 +206,7 @@ def test_the_loop_outlives_a_database_that_is_away(
 ) -> None:
     monkeypatch.setattr("service.executors.dispatcher.PAUSE_SECONDS", 0.01)
     dispatcher = dispatch(LEAVES)
-    real, failures = dispatcher._attempts.expired, []
+    real, failures = dispatcher._losses.expired, []
 
     def away() -> list[str]:
         if len(failures) < 3:
@@ -188,14 +215,13 @@ def test_the_loop_outlives_a_database_that_is_away(
         found: list[str] = real()
         return found
 
-    monkeypatch.setattr(dispatcher._attempts, "expired", away)
+    monkeypatch.setattr(dispatcher._losses, "expired", away)
     job = queue.submit(make_order())
     dispatcher.start()
     deadline = time.monotonic() + 20
-    while queue.get(job.id).state != "failed":
+    while queue.get(job.id).retries == 0:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     dispatcher.stop()
 
-    assert queue.get(job.id).error_code == "worker_lost"
     assert len(failures) == 3

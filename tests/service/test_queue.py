@@ -1,11 +1,13 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from metadata.errors import Conflict, InvalidRequest, NotFound
+from metadata.errors import Conflict, InvalidRequest, NotFound, OverQuota
 from service.jobs.attempts import Attempts
+from service.jobs.idempotency import OrderKey, key_of
 from service.jobs.queue import Queue, database_time
 
 
@@ -98,3 +100,86 @@ def test_the_time_comes_from_the_database_and_moves(engine: Engine) -> None:
 
     assert first < second  # within one transaction too
     assert first.tzinfo is not None
+
+
+def test_the_highest_priority_goes_first(queue: Queue, attempts: Any, make_order: Any) -> None:
+    jobs = [queue.submit(make_order(priority=priority)) for priority in (0, 5, -1)]
+
+    offered = [attempts.offer().job_id for _ in jobs]
+
+    assert offered == [jobs[1].id, jobs[0].id, jobs[2].id]
+
+
+def test_a_caller_may_have_so_many_jobs_under_way(engine: Engine, make_order: Any) -> None:
+    queue = Queue(engine, live_jobs=2)
+    first = queue.submit(make_order())
+    queue.submit(make_order())
+
+    with pytest.raises(OverQuota, match="may have 2 jobs that have not ended, you have 2"):
+        queue.submit(make_order())
+    queue.submit(make_order(owner="key-other"))
+    queue.cancel(first.id)
+    queue.submit(make_order())
+
+
+def order_key(body: dict[str, Any], key: str = "k-1", owner: str = "local") -> OrderKey:
+    made = key_of(owner, key, body)
+    assert made is not None
+    return made
+
+
+def test_the_same_order_under_the_same_key_is_one_job(queue: Queue, make_order: Any) -> None:
+    key = order_key({"model": "a"})
+
+    jobs = [queue.submit(make_order(), key=key) for _ in range(3)]
+
+    assert len({job.id for job in jobs}) == 1
+    assert queue.ordered(key) == queue.get(jobs[0].id)
+    assert queue.submit(make_order(), key=order_key({"model": "a"}, owner="else")).id != jobs[0].id
+
+
+def test_another_order_under_the_same_key_is_refused(queue: Queue, make_order: Any) -> None:
+    queue.submit(make_order(), key=order_key({"model": "a"}))
+
+    with pytest.raises(InvalidRequest, match="came with another order before"):
+        queue.submit(make_order(), key=order_key({"model": "b"}))
+
+
+def test_a_key_is_kept_for_a_day(queue: Queue, make_order: Any, clock: Any) -> None:
+    key = order_key({"model": "a"})
+    first = queue.submit(make_order(), key=key)
+    clock.pass_seconds(24 * 3600 - 1)
+    assert queue.submit(make_order(), key=key).id == first.id
+    clock.pass_seconds(2)
+
+    assert queue.submit(make_order(), key=key).id != first.id
+
+
+def test_many_threads_with_one_key_make_one_job(queue: Queue, make_order: Any) -> None:
+    key = order_key({"model": "a"})
+    with ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda _: queue.submit(make_order(), key=key), range(16)))
+
+    assert len({job.id for job in jobs}) == 1
+    assert len(queue.page().jobs) == 1
+
+
+def test_the_key_of_a_deleted_job_makes_no_second_one(queue: Queue, make_order: Any) -> None:
+    key = order_key({"model": "a"})
+    job = queue.submit(make_order(), key=key)
+    queue.cancel(job.id)
+    queue.delete(job.id)
+
+    with pytest.raises(Conflict, match="was deleted"):
+        queue.ordered(key)
+
+
+def test_only_a_job_that_has_ended_can_be_deleted(queue: Queue, make_order: Any) -> None:
+    job = queue.submit(make_order())
+
+    with pytest.raises(Conflict, match="Cancel it first"):
+        queue.delete(job.id)
+    queue.cancel(job.id)
+    queue.delete(job.id)
+    with pytest.raises(NotFound):
+        queue.get(job.id)

@@ -107,8 +107,9 @@ def test_every_route_takes_its_own_kind_of_body_only(client: TestClient) -> None
             kind = "application/x-www-form-urlencoded"  # what a foreign form could send
             answer = client.request(method, path, content=b"a=1", headers={"content-type": kind})
             assert answer.status_code == 415, (method, path)
-            answer = client.request(method, path, content=b"{}")
-            assert answer.status_code == 415, (method, path, "no type")
+            if not path.endswith("/log"):  # whose pieces may be bytes of any kind
+                answer = client.request(method, path, content=b"{}")
+                assert answer.status_code == 415, (method, path, "no type")
 
 
 def test_every_answer_has_the_safe_headers(client: TestClient, keyed: TestClient) -> None:
@@ -125,7 +126,8 @@ def test_every_answer_has_the_safe_headers(client: TestClient, keyed: TestClient
 def test_no_json_route_accepts_bad_json(client: TestClient) -> None:
     kind = {"content-type": "application/json"}
     for method, path in routes(client.app):
-        if method in SAFE or not path.startswith("/v1/") or path == "/v1/files":
+        is_json = path.startswith("/v1/") and not path.endswith(("/files", "/log"))
+        if method in SAFE or not is_json:
             continue
         for body in (b"{", b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000, b'{"a": 1e999}'):
             answer = client.request(method, path, content=body, headers=kind)
@@ -154,9 +156,14 @@ def test_the_key_does_not_open_the_routes_of_attempts(keyed: TestClient) -> None
     key = f"Bearer {KEY}"
     for method, path in routes(keyed.app):
         if path.startswith(WORKER_ROUTES) and path != "/v1/worker/claim":
-            body = {"measurements": []} if path.endswith("measurements") else {"state": "failed"}
-            sent = {} if method == "GET" or path.endswith("renew") else {"json": body}
-            answer = keyed.request(method, path, headers={"authorization": key}, **sent)  # type: ignore[arg-type]
+            kind = {"/reports": {"number": 1}, "/release": {"reason": "gone"}}
+            body = kind.get(path[path.rindex("/") :], {"state": "failed"})
+            sent: dict[str, Any] = {} if method == "GET" else {"json": body}
+            if path.endswith("/log"):
+                path, sent = f"{path}?offset=0", {"content": b"x"}
+                sent["headers"] = {"content-type": "application/octet-stream"}
+            headers = sent.pop("headers", {}) | {"authorization": key}
+            answer = keyed.request(method, path, headers=headers, **sent)
             assert answer.status_code == 401, (method, path, answer.text)
 
 

@@ -51,6 +51,12 @@ class Worker:
         sent = {} if body is None else {"json": body}
         return self.client.post(f"{self.attempt}/{what}", headers=self.headers, **sent)
 
+    def print(self, piece: bytes, *, offset: int) -> Response:
+        query = f"{self.attempt}/log?offset={offset}"
+        return self.client.put(
+            query, content=piece, headers=self.headers | {"Content-Type": "application/octet-stream"}
+        )
+
     def get(self, what: str) -> Response:
         return self.client.get(f"{self.attempt}/{what}", headers=self.headers)
 
@@ -68,9 +74,9 @@ def worker(client: TestClient, file_id: str) -> Worker:
 def test_a_run_goes_from_claim_to_history(worker: Worker, client: TestClient, jsonl: bytes) -> None:
     assert worker.job["status"] == "running"
     assert worker.get("training-file").content == jsonl
-    assert worker.post("renew").json() == {"go_on": True}
-    batch = {"measurements": [POINT], "trained_tokens": 320, "progress": 0.5}
-    assert worker.post("measurements", batch).status_code == 204
+    assert worker.post("renew").json() == {"go_on": True, "because": ""}
+    batch = {"number": 1, "measurements": [POINT], "trained_tokens": 320, "progress": 0.5}
+    assert worker.post("reports", batch).status_code == 204
     half_way = worker.job
     assert worker.post("finish", SUCCESS).status_code == 204
 
@@ -142,25 +148,27 @@ def test_a_used_code_is_refused(worker: Worker) -> None:
 def test_a_cancelled_worker_is_told_to_stop(worker: Worker, client: TestClient) -> None:
     client.post(f"/v1/fine_tuning/jobs/{worker.job_id}/cancel")
 
-    assert worker.post("renew").json() == {"go_on": False}
+    assert worker.post("renew").json() == {"go_on": False, "because": "cancelled"}
     assert worker.post("finish", SUCCESS).status_code == 409
     assert worker.job["status"] == "cancelled"
     assert worker.job["peft"]["run_id"] is None
 
 
 def test_a_zombie_is_refused(worker: Worker, client: TestClient) -> None:
-    attempts = client.app.state.services.attempts  # type: ignore[attr-defined]
-    attempts.lose(worker.assignment["attempt_id"], reason="Lost.", code="worker_lost")
+    losses = client.app.state.services.losses  # type: ignore[attr-defined]
+    losses.lose(worker.assignment["attempt_id"], reason="Lost.")
 
     answers = [
         worker.post("renew"),
-        worker.post("measurements", {"measurements": [POINT]}),
+        worker.post("reports", {"number": 1, "measurements": [POINT]}),
+        worker.print(b"still here", offset=0),
+        worker.post("release", {"reason": "I must go."}),
         worker.post("finish", SUCCESS),
         worker.get("training-file"),
     ]
 
-    assert [answer.status_code for answer in answers] == [409] * 4
-    assert worker.job["error"] == {"code": "worker_lost", "message": "Lost.", "param": None}
+    assert [answer.status_code for answer in answers] == [409, 409, 409, 204, 409, 409]
+    assert (worker.job["status"], worker.job["peft"]["retries"]) == ("queued", 1)
 
 
 def test_the_validation_file_is_its_own(client: TestClient, file_id: str) -> None:
@@ -189,3 +197,59 @@ def test_an_outcome_that_cannot_be_is_refused(worker: Worker, outcome: Any) -> N
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert worker.job["status"] == "running"
+
+
+def test_what_is_printed_is_read_again_and_a_piece_sent_twice_stands_once(
+    worker: Worker, client: TestClient
+) -> None:
+    for _ in range(2):
+        assert worker.print(b"one two ", offset=0).status_code == 204
+    assert worker.print("drei é\n".encode(), offset=8).status_code == 204
+
+    log = client.get(f"/v1/fine_tuning/jobs/{worker.job_id}/logs").json()
+    end = client.get(f"/v1/fine_tuning/jobs/{worker.job_id}/logs?last_bytes=3").json()
+
+    assert (log["text"], log["is_cut"]) == ("one two drei é\n", False)
+    assert (end["text"], end["is_cut"]) == ("é\n", True)
+
+
+def test_a_log_has_no_gap_and_an_end(worker: Worker) -> None:
+    gap, long = worker.print(b"x", offset=5), worker.print(b"x", offset=2**24)
+
+    assert (gap.status_code, long.status_code) == (409, 413)
+    assert "Send it from byte 0" in gap.json()["detail"]
+
+
+def test_a_worker_that_must_stop_gives_its_job_back(worker: Worker) -> None:
+    for _ in range(2):
+        assert worker.post("release", {"reason": "Asked to stop."}).status_code == 204
+
+    assert (worker.job["status"], worker.job["peft"]["retries"]) == ("queued", 0)
+
+
+def test_a_paused_worker_is_told_and_the_job_rests_until_it_is_resumed(
+    worker: Worker, client: TestClient
+) -> None:
+    jobs = f"/v1/fine_tuning/jobs/{worker.job_id}"
+    assert client.post(f"{jobs}/pause").json()["status"] == "paused"
+
+    assert worker.post("renew").json() == {"go_on": False, "because": "paused"}
+    assert worker.post("release", {"reason": "Paused."}).status_code == 204
+    attempts = client.app.state.services.attempts  # type: ignore[attr-defined]
+    assert attempts.offer() is None
+    assert client.post(f"{jobs}/resume").json()["status"] == "queued"
+    assert attempts.offer().job_id == worker.job_id
+
+
+def test_an_attached_worker_is_offered_what_waits(client: TestClient, file_id: str) -> None:
+    ask = {"worker": "gpu-box-1"}
+    assert client.post("/v1/workers/offers", json=ask).status_code == 204
+    body = {"model": "peftwise-tiny", "training_file": file_id}
+    body |= {"peft": {"configuration": CONFIGURATION}}
+    job_id = client.post("/v1/fine_tuning/jobs", json=body).json()["id"]
+
+    offered = client.post("/v1/workers/offers", json=ask).json()
+
+    claimed = client.post("/v1/worker/claim", json={"code": offered["code"]}).json()
+    assert (offered["job_id"], claimed["job_id"]) == (job_id, job_id)
+    assert claimed["attempt_id"] == offered["attempt_id"]

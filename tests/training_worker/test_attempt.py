@@ -1,4 +1,4 @@
-"""An attempt as a real process, against the five worker routes on a real socket."""
+"""An attempt as a real process, against the worker routes on a real socket."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from fastapi import FastAPI, Header, HTTPException, Response
+from fastapi import FastAPI, Header, HTTPException, Request, Response
 
 from metadata.examples import parse_example
 from metadata.features.dataset import profile_dataset
-from metadata.messages import Assignment, Claim, Limits, MeasurementBatch, Outcome, Renewed
+from metadata.messages import Assignment, Claim, Limits, Outcome, Release, Renewed, Report
 from metadata.methods.spec import Serving
 from metadata.records import Configuration
 
@@ -44,20 +44,30 @@ class Service:
     serve_with: Serving | None = None
     limits: Limits = field(default_factory=Limits)
     training_file: bytes = b"\n".join(json.dumps(record).encode() for record in RECORDS)
-    go_on: bool = True
-    batches: list[MeasurementBatch] = field(default_factory=list)
+    because: str = ""
+    refuses: bool = False
+    generation: int = 1
+    checkpoint_seconds: float = 60.0
+    renew_seconds: float = 0.2
+    reports: list[Report] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    log: bytes = b""
     outcomes: list[Outcome] = field(default_factory=list)
     claims: int = 0
     renewals: int = 0
 
 
+OF_ATTEMPT = "/v1/worker/attempts/attempt-1"
+
+
 def routes(service: Service) -> FastAPI:
     app = FastAPI()
-    of_attempt = "/v1/worker/attempts/attempt-1"
 
     def check(authorization: str) -> None:
         if authorization != f"Bearer {TOKEN}":
             raise HTTPException(401)
+        if service.refuses:
+            raise HTTPException(409)
 
     @app.post("/v1/worker/claim")
     def claim(request: Claim) -> Assignment:
@@ -75,31 +85,46 @@ def routes(service: Service) -> FastAPI:
             configuration=service.configuration,
             serve_with=service.serve_with,
             limits=service.limits,
-            renew_seconds=0.2,
+            generation=service.generation,
+            checkpoint_seconds=service.checkpoint_seconds,
+            renew_seconds=service.renew_seconds,
         )
 
-    @app.post(f"{of_attempt}/renew")
+    @app.post(f"{OF_ATTEMPT}/renew")
     def renew(authorization: str = Header()) -> Renewed:
         check(authorization)
         service.renewals += 1
-        return Renewed(go_on=service.go_on)
+        return Renewed.model_validate({"go_on": not service.because, "because": service.because})
 
-    @app.post(f"{of_attempt}/measurements", status_code=204)
-    def measurements(batch: MeasurementBatch, authorization: str = Header()) -> None:
-        check(authorization)
-        service.batches.append(batch)
-
-    @app.post(f"{of_attempt}/finish", status_code=204)
-    def finish(outcome: Outcome, authorization: str = Header()) -> None:
-        check(authorization)
-        service.outcomes.append(outcome)
-
-    @app.get(f"{of_attempt}/training-file")
+    @app.get(f"{OF_ATTEMPT}/training-file")
     def training_file(authorization: str = Header()) -> Response:
         check(authorization)
         return Response(service.training_file, media_type="application/jsonl")
 
+    listen(app, service, check)
     return app
+
+
+def listen(app: FastAPI, service: Service, check: Callable[[str], None]) -> None:
+    @app.post(f"{OF_ATTEMPT}/reports", status_code=204)
+    def report(report: Report, authorization: str = Header()) -> None:
+        check(authorization)
+        service.reports.append(report)
+
+    @app.put(f"{OF_ATTEMPT}/log", status_code=204)
+    async def log(request: Request, offset: int, authorization: str = Header()) -> None:
+        check(authorization)
+        service.log = service.log[:offset] + await request.body()
+
+    @app.post(f"{OF_ATTEMPT}/release", status_code=204)
+    def release(release: Release, authorization: str = Header()) -> None:
+        check(authorization)
+        service.releases.append(release)
+
+    @app.post(f"{OF_ATTEMPT}/finish", status_code=204)
+    def finish(outcome: Outcome, authorization: str = Header()) -> None:
+        check(authorization)
+        service.outcomes.append(outcome)
 
 
 @pytest.fixture
@@ -183,11 +208,11 @@ def test_a_job_is_trained_reported_and_finished_once(service, start, tmp_path) -
     assert outcome.costs.steps == 6
     assert outcome.adapter_folder == "attempt-1"
     assert (tmp_path / "adapters" / "attempt-1" / "adapter_model.safetensors").is_file()
-    points = [point for batch in service.batches for point in batch.measurements]
+    points = [point for report in service.reports for point in report.measurements]
     validated = [p.step for p in points if p.split == "validation"]
     assert validated == sorted(set(validated))
     assert len(validated) >= 5
-    assert service.batches[-1].trained_tokens > 0
+    assert service.reports[-1].trained_tokens > 0
     assert service.renewals > 0
 
 
@@ -223,11 +248,11 @@ def test_the_limits_of_the_assignment_hold(service, start) -> None:
 def test_a_cancelled_job_stops_the_trainer_and_is_not_finished(service, start, tmp_path) -> None:
     service.configuration = long_running()
     process = start()
-    wait_until(lambda: bool(service.batches))
+    wait_until(lambda: bool(service.reports))
     trainer = child_of(process)
     check_that_no_argument_or_environment_holds_the_token(process.pid, trainer)
 
-    service.go_on = False
+    service.because = "cancelled"
 
     assert process.wait(WAIT_SECONDS) == 0
     assert not is_alive(trainer)
@@ -236,31 +261,85 @@ def test_a_cancelled_job_stops_the_trainer_and_is_not_finished(service, start, t
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_trainer_dies_with_the_attempt(service, start, number) -> None:
+def test_the_trainer_dies_with_the_attempt(service, start) -> None:
     service.configuration = long_running()
     process = start()
-    wait_until(lambda: bool(service.batches))
+    wait_until(lambda: bool(service.reports))
     trainer = child_of(process)
 
-    process.send_signal(number)
+    process.kill()
 
     process.wait(WAIT_SECONDS)
     wait_until(lambda: not is_alive(trainer))
-    assert service.outcomes == []
+    assert (service.outcomes, service.releases) == ([], [])
 
 
 @needs_proc
-def test_a_trainer_that_is_killed_is_a_failed_attempt_that_says_so(service, start) -> None:
+def test_an_attempt_that_is_told_to_stop_leaves_a_checkpoint_and_gives_the_job_back(
+    service, start, tmp_path
+) -> None:
+    service.configuration, service.renew_seconds = long_running(), 5.0
+    process = start()
+    wait_until(lambda: bool(service.reports))
+    trainer = child_of(process)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(WAIT_SECONDS) == 0
+    assert not is_alive(trainer)
+    [release] = service.releases
+    assert (release.is_loss, service.outcomes) == (False, [])
+    [saved] = [one for report in service.reports for one in report.checkpoints]
+    assert (tmp_path / "checkpoints" / "job-1" / saved.name / "manifest.json").is_file()
+
+
+@needs_proc
+def test_a_paused_job_is_given_back_and_the_next_attempt_goes_on(service, start, tmp_path) -> None:
+    service.configuration, service.renew_seconds = long_running(), 5.0
+    process = start()
+    wait_until(lambda: bool(service.reports))
+    service.because = "paused"
+    assert process.wait(WAIT_SECONDS) == 0
+    assert service.releases[0].reason.startswith("Paused")
+    saved = [one.step for report in service.reports for one in report.checkpoints]
+    assert saved
+
+    service.because, service.claims, service.generation = "", 0, 2
+    service.reports.clear()
+    process = start()
+    wait_until(lambda: any(report.notices for report in service.reports))
+    process.kill()
+
+    told = [notice.message for report in service.reports for notice in report.notices]
+    assert any(f"step {saved[-1]:,}" in message for message in told), told
+
+
+@needs_proc
+def test_a_trainer_that_is_killed_is_a_loss_that_says_so(service, start) -> None:
     service.configuration = long_running()
     process = start()
-    wait_until(lambda: bool(service.batches))
+    wait_until(lambda: bool(service.reports))
 
     os.kill(child_of(process), signal.SIGKILL)
 
     assert process.wait(WAIT_SECONDS) == 0
-    assert service.outcomes[0].state == "failed"
-    assert "SIGKILL" in service.outcomes[0].reason
+    [release] = service.releases
+    assert (release.is_loss, service.outcomes) == (True, [])
+    assert "SIGKILL" in release.reason
+
+
+@needs_proc
+def test_a_refused_attempt_stops_and_says_nothing_more(service, start) -> None:
+    service.configuration = long_running()
+    process = start()
+    wait_until(lambda: bool(service.reports))
+    trainer = child_of(process)
+
+    service.refuses = True
+
+    assert process.wait(WAIT_SECONDS) == 1
+    assert not is_alive(trainer)
+    assert (service.outcomes, service.releases) == ([], [])
 
 
 def test_a_code_that_was_used_before_is_refused_and_nothing_is_trained(service, start) -> None:
