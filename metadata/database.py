@@ -4,7 +4,6 @@ Tables stand beside what uses them and share `Base`; `metadata/migrations` makes
 """
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,21 +21,27 @@ from sqlalchemy import (
     Engine,
     MetaData,
     String,
-    create_engine,
-    event,
     make_url,
     text,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
-from metadata.errors import Conflict, InvalidRequest, Unavailable
+from metadata.errors import Conflict, InvalidRequest, Unavailable, UnknownFate
+from metadata.sqlite import log_writes_ahead, set_foreign_keys, sqlite_engine
 
-SQLITE_BUSY_SECONDS = 30  # longer than any transaction of ours
-CONNECT_SECONDS = 2  # a server that is away is reported, not waited for
+try:
+    from metadata.postgresql import postgresql_engine
+except ImportError:  # its driver is an optional extra
+    postgresql_engine = None  # type: ignore[assignment]
+
+MIGRATION_SECONDS = 600  # of one statement: a large table may have to be copied
 MIGRATION_LOCK = 0x7065667477697365  # "peftwise" in ASCII, as PostgreSQL's lock number
+_UNKNOWN = (
+    "The database went away while this was written: it is not known whether it was. "
+    "Look before you send it again; with the same Idempotency-Key it is safe to."
+)
 _one_migration_a_process = Lock()  # alembic keeps its context in a global
 
 # The same order of text on both databases; PostgreSQL's own depends on its locale.
@@ -91,10 +96,10 @@ def open_database(url: str) -> Engine:
         Unavailable: The database does not answer. No message shows the password.
     """
     parsed = parse_url(url)
-    engine = _sqlite_engine(parsed) if _is_sqlite(parsed) else _postgresql_engine(parsed)
+    engine = _engine(parsed)
     try:
         if _is_sqlite(parsed):
-            _retry_while_locked(engine, "PRAGMA journal_mode=WAL")
+            log_writes_ahead(engine)
         migrate(engine)
     except CommandError as error:
         engine.dispose()
@@ -126,6 +131,12 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL, links and relative paths seen through, else None."""
+    parsed = parse_url(url)
+    return Path(parsed.database or "").resolve() if _is_sqlite(parsed) else None
+
+
 @contextmanager
 def read_session(engine: Engine) -> Iterator[Session]:
     """Open a session that only reads: on SQLite it neither waits for writers nor stops them."""
@@ -135,9 +146,20 @@ def read_session(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def write_session(engine: Engine) -> Iterator[Session]:
-    """Open a session in one transaction, committed at the end unless an error leaves it."""
-    with Session(engine) as session, session.begin():
+    """Open a session in one transaction, committed at the end unless an error leaves it.
+
+    Raises:
+        UnknownFate: The connection broke during the commit: it may have been done or not.
+    """
+    with Session(engine) as session:
         yield session
+        session.flush()
+        try:
+            session.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise UnknownFate(_UNKNOWN) from error
+            raise
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
@@ -161,89 +183,37 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             # Rebuilding a table with foreign keys on would delete the rows that point to it.
-            _set_foreign_keys(connection, on=False)
+            set_foreign_keys(connection, on=False)
         try:
             with connection.begin():
                 if engine.dialect.name == "postgresql":
+                    _be_patient(connection)
                     connection.execute(
                         text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK}
                     )
                 yield connection
         finally:
             if engine.dialect.name == "sqlite":
-                _set_foreign_keys(connection, on=True)
+                set_foreign_keys(connection, on=True)
 
 
-def _sqlite_engine(url: URL) -> Engine:
-    try:
-        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidRequest(
-            f"The folder of {_shown(url)} cannot be made: {error.strerror}. "
-            "Choose a folder that you may write to with --data-dir or --database-url.",
-            param="database_url",
-        ) from None
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves: Python's driver does so too late
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA synchronous=FULL")  # what is committed survives a power loss
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Take the write lock first: a reader that turns writer could fail at once, unwaited."""
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN IMMEDIATE"))
-
-
-def _set_foreign_keys(connection: Connection, *, on: bool) -> None:
-    """Use the driver itself: inside a transaction SQLite ignores this pragma."""
+def _be_patient(connection: Connection) -> None:
+    """Let statements of this transaction last; the next user of the connection is not so."""
+    connection.execute(text(f"SET LOCAL statement_timeout = '{MIGRATION_SECONDS}s'"))
     raw = connection.connection.dbapi_connection
-    assert isinstance(raw, sqlite3.Connection)
-    raw.execute(f"PRAGMA foreign_keys={'ON' if on else 'OFF'}")
+    raw.silence_seconds = MIGRATION_SECONDS  # type: ignore[union-attr]  # a PatientConnection
 
 
-def _retry_while_locked(engine: Engine, pragma: str) -> None:
-    """Run a pragma that SQLite refuses at once, without its usual wait, while others look on."""
-    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
-    while True:
-        raw = engine.raw_connection()
-        try:
-            raw.cursor().execute(pragma)
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        finally:
-            raw.close()
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    try:
-        engine = create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS}
-        )
-    except ModuleNotFoundError:
+def _engine(url: URL) -> Engine:
+    if _is_sqlite(url):
+        return sqlite_engine(url)
+    if postgresql_engine is None:
         raise InvalidRequest(
             "PostgreSQL needs the package psycopg, which is not installed. "
             "Run `pip install peftwise[postgres]`.",
             param="database_url",
-        ) from None
-    event.listen(engine, "connect", _speak_utc, insert=True)
-    return engine
-
-
-def _speak_utc(connection: object, _: ConnectionPoolEntry) -> None:
-    """Ask the server for UTC, so that its own time zone changes nothing."""
-    connection.autocommit = True  # type: ignore[attr-defined]
-    connection.execute("SET TIME ZONE 'UTC'")  # type: ignore[attr-defined]
-    connection.autocommit = False  # type: ignore[attr-defined]
+        )
+    return postgresql_engine(url)
 
 
 def _is_sqlite(url: URL) -> bool:

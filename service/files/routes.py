@@ -12,6 +12,8 @@ from service.dependencies import FilesDep, NowDep, ServicesDep
 from service.files.schemas import FileAnswer, FileDeleted, FileList, file_answer
 from service.files.uploads import incoming_file, receive_upload
 from service.openapi import OPENAI_ERRORS, example
+from service.storage.disk import space_of
+from service.storage.failures import full_disk_told
 
 router = APIRouter(prefix="/v1/files", tags=["files"], responses=OPENAI_ERRORS)
 
@@ -75,16 +77,26 @@ _FORM = {
     responses=example(_FILE),
     openapi_extra=_FORM,
 )
-async def upload(request: Request, files: FilesDep, now: NowDep) -> FileAnswer:
+async def upload(request: Request, services: ServicesDep, now: NowDep) -> FileAnswer:
     """Take a JSONL file of examples; each line is checked, and a bad one named by its number.
 
     The body is written to the data folder while it streams, which is why it is not declared.
     """
-    with incoming_file(files.folder) as path:
+    files = services.files
+    with full_disk_told(), incoming_file(files.folder) as path:
+        space = await run_in_threadpool(space_of, services.settings)
+        space.check(declared_bytes(request))
         content_type = request.headers.get("content-type", "")
-        received = await receive_upload(content_type, request.stream(), path)
+        received = await receive_upload(content_type, request.stream(), path, space=space)
+        (await run_in_threadpool(space_of, services.settings)).check()  # others upload too
         stored = await run_in_threadpool(files.add, received, now=now)
     return file_answer(stored)
+
+
+def declared_bytes(request: Request) -> int:
+    """Return how long a body says it is, 0 where it does not; its form is a little of it."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() else 0
 
 
 @router.get(

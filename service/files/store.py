@@ -3,6 +3,7 @@
 import secrets
 import unicodedata
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +12,11 @@ from sqlalchemy import Engine, and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from metadata.database import read_session, write_session
-from metadata.errors import InvalidRequest, NotFound
+from metadata.errors import InvalidRequest, NotFound, UnknownFate
 from metadata.examples import LINE_BYTES, read_examples
 from metadata.features.dataset import profile_dataset
 from metadata.records import DatasetProfile
-from service.files.uploads import Upload
+from service.files.uploads import Upload, sync_folder
 from service.tables import FileRow
 
 PURPOSES = ("fine-tune",)
@@ -79,10 +80,22 @@ class FileStore:
             profile=profile.model_dump(mode="json"),
             created_at=now,
         )
-        upload.path.rename(self.folder / row.id)
-        with write_session(self._engine) as session:
+        with self._bytes_kept(upload.path, row.id), write_session(self._engine) as session:
             session.add(row)
             return _file_of(row)
+
+    @contextmanager
+    def _bytes_kept(self, path: Path, file_id: str) -> Iterator[None]:
+        """Keep bytes under their id, unless it is sure that nothing will name them."""
+        kept = path.rename(self.folder / file_id)
+        sync_folder(self.folder)
+        try:
+            yield
+        except UnknownFate:
+            raise
+        except BaseException:
+            kept.unlink(missing_ok=True)
+            raise
 
     def get(self, file_id: str, *, param: str = "file_id") -> StoredFile:
         """Return what is known of a file.

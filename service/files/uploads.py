@@ -3,6 +3,7 @@
 Starlette's own reader keeps uploads in the system's temporary folder, which is often memory.
 """
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from metadata.errors import InvalidRequest
+from service.storage.disk import Space
+from service.storage.failures import full_disk_told
 
 if TYPE_CHECKING:  # the library has this name for type checkers only
     from python_multipart.multipart import MultipartCallbacks
@@ -60,19 +63,31 @@ async def receive_upload(
     *,
     file_field: str = "file",
     is_optional: bool = False,
+    space: Space | None = None,
 ) -> Upload:
-    """Write the file of a multipart form to `path` and return the form.
+    """Write the file of a multipart form to `path`, down to the disk, and return the form.
 
     Where the file is optional and not there, `path` is empty and so is the label.
 
+    Args:
+        content_type: The header of that name.
+        body: The form as it streams.
+        path: A new file.
+        file_field: The field that holds the file.
+        is_optional: Whether a form without a file is good too.
+        space: What may be written; anything if None.
+
     Raises:
         InvalidRequest: The body is not such a form, or has no file or two of them.
+        TooLarge: The file would never fit on the disk.
+        NoSpace: It does not fit there now.
     """
-    with path.open("xb") as target:
-        form = _Form(content_type, target, file_field)
+    with full_disk_told(), path.open("xb") as target:
+        form = _Form(content_type, target, file_field, space)
         async for chunk in body:
             await run_in_threadpool(form.write, chunk)
         form.close()
+        await run_in_threadpool(_sync, target)
     if form.label is None and not is_optional:
         raise InvalidRequest(
             f"The form needs a file in its field `{file_field}`, got none. Send one: {_EXAMPLE}.",
@@ -86,7 +101,9 @@ async def receive_upload(
 class _Form:
     """Takes a multipart body apart, chunk by chunk."""
 
-    def __init__(self, content_type: str, target: BinaryIO, file_field: str) -> None:
+    def __init__(
+        self, content_type: str, target: BinaryIO, file_field: str, space: Space | None
+    ) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
         if not 1 <= len(boundary) <= 200:
             raise InvalidRequest(
@@ -97,6 +114,8 @@ class _Form:
         self.fields: dict[str, str] = {}
         self._target = target
         self._file_field = file_field
+        self._space = space
+        self._bytes = 0  # of the file, so far
         self._parts = 0
         self._is_whole = False
         self._part = _Part()
@@ -154,7 +173,7 @@ class _Form:
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         if self._part.label is not None:
-            self._target.write(data[start:end])
+            self._write(data[start:end])
             return
         self._part.data += data[start:end]
         if len(self._part.data) > FIELD_BYTES:
@@ -164,12 +183,32 @@ class _Form:
                 param=self._part.name[:80] or None,
             )
 
+    def _write(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._space is not None:
+            self._space.check(self._bytes)
+        self._target.write(data)
+
     def _finish(self) -> None:
         if self._part.label is None:
             self.fields[self._part.name] = _text(bytes(self._part.data))
 
     def _end(self) -> None:
         self._is_whole = True
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _text(raw: bytes) -> str:
