@@ -156,18 +156,6 @@ class LocalExecutor:
             child.process.wait()
         self._children.clear()
 
-    def running(self) -> frozenset[str]:
-        """Return the attempts whose process has not been seen to end."""
-        return frozenset(self._children)
-
-    def ended(self) -> Mapping[str, str]:
-        """Return how each attempt ended since the last call."""
-        return {name: one.how for name, one in self.status().items() if not one.is_running}
-
-    def stop(self, attempt_id: str) -> None:
-        """Do as `cancel`."""
-        self.cancel(attempt_id)
-
     def _choose_devices(self, count: int) -> tuple[str, ...]:
         if self._devices is None:
             self._devices = visible_devices(os.environ)

@@ -125,18 +125,6 @@ class RayExecutor:
     def close(self) -> None:
         """Leave the jobs running: a restart of this server must not end them."""
 
-    def running(self) -> frozenset[str]:
-        """Return the attempts whose job has not been seen to end."""
-        return frozenset(self._under_way)
-
-    def ended(self) -> Mapping[str, str]:
-        """Return how each attempt ended since the last call."""
-        return {name: one.how for name, one in self.status().items() if not one.is_running}
-
-    def stop(self, attempt_id: str) -> None:
-        """Do as `cancel`."""
-        self.cancel(attempt_id)
-
     def _submit(self, attempt_id: str, code: str, devices: int) -> None:
         package = self._ray.upload(f"peftwise-{secrets.token_hex(16)}", {CODE_FILE: code.encode()})
         grace_seconds = math.ceil(self._settings.stop_seconds)  # Ray reads whole seconds

@@ -70,12 +70,3 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go: what dies with the server is stopped, what outlives it runs on."""
-
-    def running(self) -> frozenset[str]:
-        """Return the attempts that were started and have not been seen to end."""
-
-    def ended(self) -> Mapping[str, str]:
-        """Return how each attempt ended that did so since the last call, as a sentence."""
-
-    def stop(self, attempt_id: str) -> None:
-        """Do as `cancel`."""
