@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from service import errors, health
 from service.bodies import BodyGuard
 from service.catalogue.routes import router as catalogue
+from service.doctor.routes import router as doctor
 from service.estimates.routes import router as estimates
 from service.files.routes import router as files
 from service.folder_lock import hold_folder
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalogue,
     worker,
     workers,
+    doctor,
     pages,
 )
 _ABOUT = """\

@@ -17,6 +17,7 @@ from metadata.errors import InvalidRequest, PeftwiseError
 from metadata.records import Configuration
 from service import (
     calibrate_command,
+    doctor_command,
     entries_view,
     estimate_command,
     jobs_command,
@@ -51,6 +52,7 @@ app.add_typer(jobs_command.app, name="jobs")
 app.add_typer(runs_app, name="runs")
 app.command("estimate")(estimate_command.estimate)
 app.command("calibrate")(calibrate_command.calibrate)
+app.command("doctor")(doctor_command.doctor)
 app.command("worker")(worker_command.worker)
 
 

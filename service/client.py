@@ -90,6 +90,10 @@ class Client:
         path = f"/v1/fine_tuning/jobs/{_part(job_id)}/logs"
         return self._call("GET", path, params={"last_bytes": str(last_bytes)})
 
+    def doctor(self) -> Json:
+        """Return whether the promises hold."""
+        return self._call("GET", "/v1/doctor")
+
     def offer(self, worker: str) -> Json | None:
         """Ask for a job to work on; None where none waits."""
         response = self._exchange("POST", "/v1/workers/offers", json={"worker": worker})

@@ -65,6 +65,10 @@ class Services:
     desk: Desk
     dispatcher: Dispatcher
 
+    def drain(self) -> None:
+        """Start no more jobs, and have those that run here write a checkpoint and stop."""
+        self.dispatcher.stop()
+
 
 def utc_now() -> datetime:
     """Return the time."""

@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,7 +26,7 @@ from service.settings import Settings
 NOTE = "server.json"  # in the data folder: address and process of the server that uses it
 LOG = "server.log"
 START_SECONDS = 120.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 45.0  # jobs write their checkpoints meanwhile
 _POLL_SECONDS = 0.1
 
 
@@ -46,8 +48,9 @@ def serve(
         check_free(settings.data_dir)
     with _listen(settings) as listener:
         bound = settings.model_copy(update={"port": listener.getsockname()[1]})
+        app = make_app(bound)
         config = uvicorn.Config(
-            make_app(bound),
+            app,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -57,7 +60,30 @@ def serve(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt), noted(bound):
             on_start(bound)
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, drain=app.state.services.drain).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Answers on while it drains: what trains here writes checkpoints and tells of them."""
+
+    def __init__(self, config: uvicorn.Config, *, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._is_draining = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal and then stop; stop at once at the second."""
+        if self._is_draining:
+            super().handle_exit(sig, frame)
+            return
+        self._is_draining = True
+        threading.Thread(target=self._drain_and_stop, args=(sig,), name="drain").start()
+
+    def _drain_and_stop(self, sig: int) -> None:
+        try:
+            self._drain()
+        finally:
+            super().handle_exit(sig, None)
 
 
 def find_server(data_dir: Path, *, api_key: str | None) -> str | None:

@@ -73,6 +73,16 @@ class Dispatcher:
         """Look at the queue now instead of at the next step."""
         self._wake.set()
 
+    def look(self) -> tuple[str | None, int]:
+        """Return what the executor lacks, None where nothing, and how many more it could start.
+
+        Raises:
+            Unavailable: The engine is away.
+        """
+        if self._executor is None:
+            return None, 0
+        return self._executor.missing(), self._executor.capacity()
+
     def step(self) -> None:
         """Bring queue and engine together once."""
         for attempt_id in self._losses.expired():

@@ -91,7 +91,9 @@ def report(
     "/attempts/{attempt_id}/log",
     summary="Send what the attempt printed",
     status_code=NO_CONTENT,
-    openapi_extra={"requestBody": {"content": {"application/octet-stream": {"example": "loaded\n"}}}},
+    openapi_extra={
+        "requestBody": {"content": {"application/octet-stream": {"example": "loaded\n"}}}
+    },
 )
 def write_log(
     attempt_id: str,

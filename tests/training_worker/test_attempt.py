@@ -280,7 +280,7 @@ def test_an_attempt_that_is_told_to_stop_leaves_a_checkpoint_and_gives_the_job_b
 ) -> None:
     service.configuration, service.renew_seconds = long_running(), 5.0
     process = start()
-    wait_until(lambda: bool(service.reports))
+    wait_until(lambda: any(report.progress > 0 for report in service.reports))
     trainer = child_of(process)
 
     process.send_signal(signal.SIGTERM)
@@ -297,7 +297,7 @@ def test_an_attempt_that_is_told_to_stop_leaves_a_checkpoint_and_gives_the_job_b
 def test_a_paused_job_is_given_back_and_the_next_attempt_goes_on(service, start, tmp_path) -> None:
     service.configuration, service.renew_seconds = long_running(), 5.0
     process = start()
-    wait_until(lambda: bool(service.reports))
+    wait_until(lambda: any(report.progress > 0 for report in service.reports))
     service.because = "paused"
     assert process.wait(WAIT_SECONDS) == 0
     assert service.releases[0].reason.startswith("Paused")
