@@ -14,7 +14,8 @@ from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.optimizers.spec import OptimizerSpec
 from metadata.parameters import defaults
-from metadata.space import sample
+from metadata.records import Configuration
+from metadata.space import exists, sample
 from training_worker.request import RunRequest, RunResult
 from training_worker.resuming.keeper import Preempted
 from training_worker.run import run
@@ -37,18 +38,25 @@ def asked(spec: OptimizerSpec) -> dict[str, object]:
     }
 
 
+def configuration(method: str) -> Configuration:
+    values = {"name": method} | defaults(METHODS[method].parameters)
+    return Configuration.model_validate(
+        {"method": values, "optimizer": {"name": "adamw", "learning_rate": 1e-3}}
+    )
+
+
 def suited(method: str, base_model: str) -> dict[str, object]:
     """Return values of a method that go with a small model, with dropout where it has some."""
     profile = profile_model(AutoConfig.from_pretrained(base_model).to_dict(), id="tiny")
-    rng = np.random.default_rng(1)
-    drawn = sample(profile, count=50, rng=rng, methods=[method], optimizers=["adamw"])
-    if not drawn:
-        pytest.skip("none of the method's values goes with this model")
-    values = drawn[0].method.model_dump()
+    chosen = configuration(method)
+    if not exists(chosen, profile):
+        rng = np.random.default_rng(1)
+        chosen = sample(profile, count=50, rng=rng, methods=[method], optimizers=["adamw"])[0]
+    values = chosen.method.model_dump()
     dropout = {"lora_dropout": 0.1} if "lora_dropout" in values else {}
     return {
         "method": values | dropout,
-        "target_modules": drawn[0].target_modules,
+        "target_modules": chosen.target_modules,
         "optimizer": {"name": "adamw", "learning_rate": 1e-3},
     }
 
