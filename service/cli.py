@@ -16,6 +16,7 @@ from rich.text import Text
 from metadata.errors import InvalidRequest, PeftwiseError
 from metadata.records import Configuration
 from service import (
+    backup_command,
     calibrate_command,
     doctor_command,
     entries_view,
@@ -51,6 +52,7 @@ runs_app = typer.Typer(help="Past runs.", no_args_is_help=True, rich_markup_mode
 app.add_typer(jobs_command.app, name="jobs")
 app.add_typer(runs_app, name="runs")
 app.command("estimate")(estimate_command.estimate)
+app.command("backup")(backup_command.backup)
 app.command("calibrate")(calibrate_command.calibrate)
 app.command("doctor")(doctor_command.doctor)
 app.command("worker")(worker_command.worker)

@@ -25,8 +25,8 @@ _LOCKED = (
 )
 _BUSY = "More is asked at once than the database answers. Send the request again in some seconds."
 _NO_SPACE = (
-    "The disk is full: nothing of this request was kept, and nothing of before is lost. "
-    "Free space on it, then send the request again."
+    "The disk is full: nothing new was kept, and nothing of before is lost. "
+    "Free space on it, then do the same again."
 )
 
 
@@ -34,6 +34,8 @@ def meaning_of(error: Exception) -> PeftwiseError | None:
     """Return what a failure is to a caller, or None where it is a mistake of our own."""
     if isinstance(error, OSError):
         return NoSpace(_NO_SPACE) if error.errno in _FULL else None
+    if _is_full(error):
+        return NoSpace(_NO_SPACE)
     if isinstance(error, TimeoutError):
         return Unavailable(_BUSY)
     if isinstance(error, DBAPIError):
