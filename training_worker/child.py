@@ -1,5 +1,6 @@
 """The command `train-child`: the trainer of an attempt, told its work through a pipe."""
 
+import argparse
 import ctypes
 import os
 import signal
@@ -14,6 +15,7 @@ from metadata.errors import PeftwiseError
 from metadata.examples import Splits, read_examples, split_examples
 from metadata.messages import Outcome
 from metadata.records import Measurement
+from training_worker import ranks
 from training_worker.failures import classify
 from training_worker.request import RunRequest, RunResult, StepTaken
 from training_worker.resuming.keeper import Preempted
@@ -25,22 +27,34 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read the work from standard input, train, answer on standard output.
+    """Read the work from standard input or a file, train, answer on standard output.
 
+    One of several processes that train together reads the file, and only the first answers.
     Returns 0 after the outcome is told, or, without one, `PREEMPTED` after a signal to stop.
     """
-    del arguments
+    options = _parser().parse_args(arguments)
     stop = StopSignal()
     answers = _take_standard_output()
-    source = sys.stdin.buffer
-    work = Work.model_validate_json(source.readline())
-    _die_with(work.parent)
-    try:
-        outcome = _outcome(work, source, answers, stop)
-    except Preempted:
-        return PREEMPTED
-    _tell(answers, Done(outcome=outcome))
+    launcher = os.getppid()
+    with sys.stdin.buffer if options.work is None else options.work.open("rb") as source:
+        work = Work.model_validate_json(source.readline())
+        _die_with(work.parent if options.work is None else launcher)
+        with ranks.joined():
+            try:
+                outcome = _outcome(work, source, answers, stop)
+            except Preempted:
+                return PREEMPTED
+            _tell(answers, Done(outcome=outcome))
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training_worker train-child",
+        description="Train what stands on standard input, as an attempt tells it.",
+    )
+    parser.add_argument("--work", type=Path, help="file to read instead of standard input")
+    return parser
 
 
 class StopSignal:
@@ -150,6 +164,8 @@ class Reporter:
 
 
 def _tell(answers: IO[bytes], message: Message) -> None:
+    if not ranks.is_first():
+        return
     answers.write(message.model_dump_json().encode() + b"\n")
     answers.flush()
 

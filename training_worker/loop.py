@@ -6,6 +6,7 @@ import torch
 
 from metadata.messages import Limits
 from metadata.records import Configuration
+from training_worker import ranks
 from training_worker.checkpoints import Checkpoints, copy_of, put_back
 from training_worker.data import Tokens
 from training_worker.failures import OverMemory, TimedOut, check_finite
@@ -48,20 +49,23 @@ def fit_memory(
         torch.OutOfMemoryError: The same, and the device said so.
     """
     configuration = request.configuration
-    ledger.micro_batch_size = size = micro_batch_size
+    ledger.micro_batch_size = size = ranks.least(micro_batch_size)
     while True:
         plan = trainer.plan(examples, configuration, micro_batch_size=size)
+        failure: Exception | None = None
         try:
-            ledger.peak_tensor_bytes = rehearse(
-                learner, plan, configuration, trainer=trainer, rows=size
-            )
+            with ranks.alone():
+                ledger.peak_tensor_bytes = rehearse(
+                    learner, plan, configuration, trainer=trainer, rows=size
+                )
             _check_memory(ledger.peak_tensor_bytes, request.limits)
-        except (OverMemory, torch.OutOfMemoryError):
-            if size == 1:
-                raise
-        else:
+        except (OverMemory, torch.OutOfMemoryError) as error:
+            failure = error.with_traceback(None)  # whose frames hold what did not fit
+        if not ranks.is_any(failure is not None):
             ledger.all_steps = len(plan)
             return plan
+        if size == 1:
+            raise failure or OverMemory("Another process needs more memory than it has.")
         size = _halve(ledger, "a rehearsal of the largest went over it")
 
 
@@ -135,6 +139,7 @@ def train(
     if resumed is not None:
         keeper.resume(resumed, progress)
         _tell(on_step, ledger)
+    _share_first(learner, request, ledger)
     stops = evaluation_steps(len(plan), request.evaluations)
     keeper.keep(progress)
     while ledger.steps < len(plan):
@@ -142,10 +147,8 @@ def train(
         with ledger.training.running():
             plan, (nats, targets) = _take(progress, plan, number)
         progress.add(nats, targets)
-        ledger.steps, ledger.trained_tokens = (
-            number,
-            ledger.trained_tokens + _tokens(plan[number - 1]),
-        )
+        ledger.steps = number
+        ledger.trained_tokens += int(ranks.total(_tokens(plan[number - 1])))
         check_finite(nats, step=number, split="train")
         _tell(on_step, ledger)
         if number in stops:
@@ -159,6 +162,13 @@ def evaluation_steps(steps: int, evaluations: int) -> frozenset[int]:
     """Return the steps after which to evaluate, evenly spread, the last always among them."""
     count = max(1, min(steps, evaluations))
     return frozenset(round(steps * (index + 1) / count) for index in range(count))
+
+
+def _share_first(learner: Learner, request: RunRequest, ledger: Ledger) -> None:
+    """Have all processes start with the same weights, and each with random numbers of its own."""
+    ranks.share_first([*learner.weights.values(), *learner.model.buffers()])
+    if not ranks.is_first():
+        torch.manual_seed(request.configuration.seed + ledger.steps + ranks.rank())
 
 
 def _take(
@@ -227,7 +237,9 @@ def _check_memory(peak_bytes: int, limits: Limits) -> None:
 
 
 def _check_time(ledger: Ledger, limits: Limits) -> None:
-    if limits.train_seconds is not None and ledger.training.seconds > limits.train_seconds:
+    if limits.train_seconds is None:
+        return
+    if ranks.is_any(ledger.training.seconds > limits.train_seconds):
         raise TimedOut(
             f"Training must end within {limits.train_seconds:g} s; step {ledger.steps} of "
             f"{ledger.all_steps} ended at {ledger.training.seconds:.1f} s. Train fewer epochs or "

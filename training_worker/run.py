@@ -10,6 +10,7 @@ from metadata.checks import check, check_serving
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.records import Measurement, RunState, Scores
+from training_worker import ranks
 from training_worker.adapter import add_adapter, save_adapter, trainable
 from training_worker.data import Tokens, encode_splits, padding_id
 from training_worker.entries import resolve
@@ -75,6 +76,7 @@ def _tell(
     configuration = request.configuration
     check(configuration)
     check_serving(configuration, request.serve_with)
+    ranks.check_shares(configuration)
     ledger.use(choose_device(request.device))
     base = load_base(request.base_model, configuration, ledger.device)
     check(configuration, profile_of(base.model))
@@ -117,7 +119,7 @@ def _tell(
     scores = judge.compare(checkpoints, base_test, keep=configuration.keep, rankings=rankings)
     if own_text:
         scores = scores.model_copy(update={"forgotten": judge.read(own_text) - base_own})
-    if request.output_folder is not None:
+    if request.output_folder is not None and ranks.is_first():
         folder, form = request.output_folder, request.serve_with
         save_adapter(learner.model, configuration, folder, serve_with=form)
     return scores

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from metadata.examples import Example
 from metadata.records import Scores
+from training_worker import ranks
 from training_worker.checkpoints import Checkpoints
 from training_worker.data import IGNORED, Batch, EncodedSplits, Tokens, collate, encode, padding_id
 from training_worker.failures import check_finite
@@ -134,7 +135,7 @@ def score(
     nats_E = torch.zeros(len(examples), dtype=torch.float64)
     tokens_E, right_E = torch.zeros_like(nats_E), torch.zeros_like(nats_E)
     by_length = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
-    for start in range(0, len(examples), batch_size):
+    for start in ranks.share_of(range(0, len(examples), batch_size)):
         rows = by_length[start : start + batch_size]
         batch = collate(
             [examples[row] for row in rows],
@@ -143,6 +144,7 @@ def score(
             device=model.device,
         )
         nats_E[rows], tokens_E[rows], right_E[rows] = _score_batch(model, batch)
+    ranks.add_up([nats_E, tokens_E, right_E])
     return ExampleScores(nats_E, tokens_E, right_E)
 
 

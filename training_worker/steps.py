@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from metadata.records import Clipping, Configuration
+from training_worker import ranks
 from training_worker.adaptive_rank import allocate
 from training_worker.clipping import clip
 from training_worker.data import Batch, LossOn, Tokens, batches_of_steps, collate
@@ -136,8 +137,9 @@ class GradientSteps:
         if not learner.model.training:  # as an evaluation leaves it; setting it takes a walk
             learner.model.train()
         batches = [learner.collate(micro) for micro in micro_batches]
-        targets = max(1, sum(batch.targets for batch in batches))
-        nats = sum(learner.backward(batch, targets=targets) for batch in batches)
+        targets = max(1, int(ranks.total(sum(batch.targets for batch in batches))))
+        nats = ranks.total(self._backward(batches, targets=targets))
+        ranks.add_gradients(learner.weights)
         learner.penalise()
         clip(learner.weights, learner.clipping)
         self._update(number)
@@ -160,6 +162,18 @@ class GradientSteps:
         restore_module(self._learner.model, state["module"])
         restore(self._optimizer, self._schedule, state)
 
+    def _backward(self, batches: Sequence[Batch], *, targets: int) -> float:
+        """Make this process's share of the gradient; what one has no room for, none has."""
+        nats, failure = 0.0, None
+        try:
+            for batch in batches:
+                nats += self._learner.backward(batch, targets=targets)
+        except torch.OutOfMemoryError as error:
+            failure = error
+        if ranks.is_any(failure is not None):
+            raise failure or torch.OutOfMemoryError("Another process ran out of memory.")
+        return nats
+
     def _update(self, number: int) -> None:
         """Move the weights along their gradients; a part of that cannot be taken back."""
         try:
@@ -178,7 +192,7 @@ class GradientSteps:
 def plan_steps(
     examples: Sequence[Tokens], configuration: Configuration, *, micro_batch_size: int
 ) -> list[MicroBatches]:
-    """Return the micro-batches of every optimizer step, alike lengths together.
+    """Return this process's micro-batches of every optimizer step, alike lengths together.
 
     A micro-batch counts rows: examples, or where the configuration packs, rows of several.
     """
@@ -192,7 +206,7 @@ def plan_steps(
     if configuration.packing:
         length = configuration.max_length_tokens
         of_steps = [pack(step, length=length) for step in of_steps]
-    return [_split(rows, micro_batch_size) for rows in of_steps]
+    return [_split(ranks.share_of(rows), micro_batch_size) for rows in of_steps]
 
 
 GRADIENT = Trainer(plan=plan_steps, begin=GradientSteps)

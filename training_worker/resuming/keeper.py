@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from training_worker import ranks
 from training_worker.resuming import folders
 from training_worker.resuming.folders import OfAnotherRun, Place, Unusable
 from training_worker.resuming.progress import LEDGER, STATE, Progress
@@ -109,12 +110,13 @@ class Keeper:
         Raises:
             Preempted: The process is to stop.
         """
-        is_last = self._should_stop()
+        is_last = ranks.is_any(self._should_stop())
         is_due = time.monotonic() - self._saved_at >= self._every_seconds
         is_new = progress.ledger.steps > self._step
-        if self._folder is not None and is_new and (is_last or is_due):
+        if self._folder is not None and ranks.is_first() and is_new and (is_last or is_due):
             self._save(self._folder, progress)
         if is_last:
+            ranks.is_any(True)  # none ends before the first has written: its end would end all
             raise Preempted(f"Told to stop after step {progress.ledger.steps}.")
 
     def _newest_in(self, folder: Path) -> Resumable | None:

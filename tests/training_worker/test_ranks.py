@@ -1,0 +1,125 @@
+"""Two processes that train together train as one does, and agree on what ends a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from math import isclose
+from pathlib import Path
+
+import pytest
+
+from metadata.messages import Limits
+from metadata.records import Configuration, Scores
+from training_worker.trainer_messages import Done, Message, Note, Saved, Work, parse_message
+
+WORDS = ["red", "green and blue", "one two three four five six", "x"]  # of unlike lengths
+RECORDS = [{"prompt": f"Say {n}:", "completion": f" {WORDS[n % 4]}"} for n in range(60)]
+TRAINING_FILE = b"\n".join(json.dumps(record).encode() for record in RECORDS)
+LORA = {"name": "lora", "r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
+
+
+def start(processes: int, base_model: str, folder: Path, **changes: object) -> list[str]:
+    limits = changes.pop("limits", Limits())
+    values = {
+        "method": LORA,
+        "optimizer": {"name": "adamw", "learning_rate": 1e-2},
+        "batch_size": 6,
+        "epochs": 0.6,
+        "max_length_tokens": 64,
+    }
+    work = Work(
+        parent=os.getpid(),
+        base_model=base_model,
+        configuration=Configuration.model_validate(values | changes),
+        serve_with=None,
+        limits=limits,
+        output_folder=str(folder / "adapter"),
+        training_bytes=len(TRAINING_FILE),
+        validation_bytes=None,
+        checkpoint_folder=str(folder / "checkpoints"),
+        checkpoint_seconds=3600.0,
+    )
+    file = folder / "work"
+    folder.mkdir(exist_ok=True)
+    file.write_bytes(work.model_dump_json().encode() + b"\n" + TRAINING_FILE)
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    child = ["-m", "training_worker", "train-child", "--work", str(file)]
+    return [sys.executable, *launcher, *child]
+
+
+def train(processes: int, base_model: str, folder: Path, **changes: object) -> list[Message]:
+    command = start(processes, base_model, folder, **changes)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:].decode()
+    return [parse_message(line) for line in done.stdout.splitlines()]
+
+
+def curve_of(said: list[Message]) -> dict[tuple[str, str, int], float]:
+    noted = [one.measurement for one in said if isinstance(one, Note) and one.measurement]
+    return {(one.name, one.split, one.step): one.value for one in noted}
+
+
+def scores_of(said: list[Message]) -> Scores:
+    assert [type(one) for one in said].count(Done) == 1, "only one process is to report"
+    assert isinstance(said[-1], Done)
+    assert said[-1].outcome.scores is not None, said[-1].outcome.reason
+    return said[-1].outcome.scores
+
+
+def test_two_processes_train_as_one_does(tiny_llama, tmp_path) -> None:
+    # Five steps, each of them an evaluation point.
+    one = train(1, tiny_llama, tmp_path / "one")
+    two = train(2, tiny_llama, tmp_path / "two")
+
+    curve, other = curve_of(one), curve_of(two)
+    assert curve.keys() == other.keys()
+    trained = [key for key in curve if key[:2] == ("loss", "train")]
+    assert len(trained) == 5
+    assert any(curve[key] != other[key] for key in trained), "they were meant to be two"
+    for key in curve:
+        assert isclose(curve[key], other[key], rel_tol=1e-5), key
+    assert isclose(scores_of(one).best_loss, scores_of(two).best_loss, rel_tol=1e-4)
+    assert one[-1].outcome.costs.trained_tokens == two[-1].outcome.costs.trained_tokens
+    assert list((tmp_path / "two" / "adapter").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"limits": Limits(train_seconds=1e-4)}, "timed_out", "step 1"),
+        (
+            {"optimizer": {"name": "mezo", "learning_rate": 1e-3, "perturbation": 1e-3}},
+            "failed",
+            "there are 2 processes",
+        ),
+    ],
+    ids=["time", "derivative-free"],
+)
+def test_what_ends_a_run_ends_both_and_is_told_once(
+    changes, state, words, tiny_llama, tmp_path
+) -> None:
+    said = train(2, tiny_llama, tmp_path, **changes)
+
+    ends = [one.outcome for one in said if isinstance(one, Done)]
+    assert [end.state for end in ends] == [state]
+    assert words in ends[0].reason
+
+
+def test_a_signal_to_the_launcher_leaves_a_whole_checkpoint(tiny_llama, tmp_path) -> None:
+    command = start(2, tiny_llama, tmp_path, epochs=500)
+    said: list[Message] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(parse_message(line))
+            if isinstance(said[-1], Note) and said[-1].trained_tokens:
+                process.send_signal(signal.SIGTERM)
+
+    assert process.returncode != 0
+    assert isinstance(said[-1], Saved)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [said[-1].name]
