@@ -48,6 +48,8 @@ class WorkerClient:
         """Return the work that a one-use code stands for, and keep its token for what follows."""
         answer = self._post("/v1/worker/claim", Claim(code=code))
         assignment = _read(Assignment, answer)
+        # An answer later than this is no use to a lease that is renewed so often.
+        self._http.timeout = httpx.Timeout(min(TIMEOUT_SECONDS, assignment.renew_seconds))
         self._attempt = f"/v1/worker/attempts/{assignment.attempt_id}"
         self._headers = {"Authorization": f"Bearer {assignment.token}"}
         return assignment

@@ -1,4 +1,4 @@
-"""Keep an attempt's lease and send what it has to tell, from a thread of a process without torch.
+"""Keep an attempt's lease and send what it has to tell, from threads of a process without torch.
 
 The time counts from *sending* the last renewal that succeeded, on a clock that runs on while the
 machine sleeps: an attempt that cannot renew has stopped before its job is given to another.
@@ -59,7 +59,11 @@ class Lease:
         self._clock = clock
         self._renewed_at = self._tried_at = claimed_at
         self._left = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._is_lost = threading.Event()
+        self._threads = [
+            threading.Thread(target=target, name="lease", daemon=True)
+            for target in (self._run, self._watch)
+        ]
 
     @property
     def is_held(self) -> bool:
@@ -68,19 +72,22 @@ class Lease:
 
     def __enter__(self) -> "Lease":
         """Begin to renew."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop renewing."""
         self._left.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         pause = min(REPORT_SECONDS, self._renew_seconds / 2)
         try:
             while self.is_held and not self._left.wait(pause):
-                was, self.verdict = self.verdict, self._beat()
+                was, found = self.verdict, self._beat()
+                self.verdict = "away" if self._is_over() else found
                 if self.verdict == "paused" != was:
                     self._on_pause()
         except BaseException:  # nobody renews from here on, so nothing may train on
@@ -88,7 +95,19 @@ class Lease:
             raise
         finally:
             if not self.is_held:
-                self._on_lost()
+                self._lose()
+
+    def _watch(self) -> None:
+        """See the time run out, whatever the renewal that is under way waits for."""
+        while not self._left.wait(self._renew_seconds / 4) and not self._is_lost.is_set():
+            if self._is_over():
+                self.verdict = "away"
+                self._lose()
+
+    def _lose(self) -> None:
+        if not self._is_lost.is_set():
+            self._is_lost.set()
+            self._on_lost()
 
     def _beat(self) -> Verdict:
         if self._is_over():

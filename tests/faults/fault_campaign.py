@@ -1,0 +1,175 @@
+"""Kill at random, and count what is lost: `python tests/faults/fault_campaign.py --seed 0`.
+
+Trainers, attempts and the server that executes them are killed by SIGKILL at random moments while
+jobs run; then everything is left alone until no job is under way, and the books are checked.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from fault_server import Server, children_of, light_python
+from light_trainer import STEPS, loss_of
+
+LEASE_SECONDS = 3.0  # a twentieth of the usual one
+REST_SECONDS = 240.0  # until all is over once nothing is killed any more
+SERVER_SHARE = 0.1  # of all kills: each costs some seconds
+
+
+@dataclass
+class Books:
+    """What a campaign has seen."""
+
+    seed: int
+    kills: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    attempts: int = 0
+    lost: int = 0  # accepted, and unknown afterwards
+    twice: int = 0  # more than one run in the history
+    stuck: int = 0
+    wrong: int = 0  # succeeded without having taken each step once
+    broken: list[str] = field(default_factory=list)  # promises, as the doctor says
+
+    @property
+    def is_clean(self) -> bool:
+        """Say whether nothing is lost, counted twice, stuck, wrong or broken."""
+        return not (self.lost or self.twice or self.stuck or self.wrong or self.broken)
+
+    def __str__(self) -> str:
+        """Return all of it on a line."""
+        return (
+            f"seed {self.seed}: {sum(self.kills.values())} kills {dict(self.kills)}, "
+            f"{sum(self.states.values())} jobs {dict(self.states)}, {self.attempts} attempts; "
+            f"lost {self.lost}, twice {self.twice}, stuck {self.stuck}, wrong {self.wrong}, "
+            f"broken promises {self.broken}"
+        )
+
+
+def campaign(
+    server: Server, *, jobs: int, kills: int, seed: int, pause_seconds: tuple[float, float]
+) -> Books:
+    """Submit jobs, kill at random while they run, let the rest end, and count."""
+    books, rng = Books(seed=seed), random.Random(seed)
+    file_id = server.upload()
+    submitted = [server.submit(file_id=file_id) for _ in range(jobs)]
+    while sum(books.kills.values()) < kills and _under_way(server, submitted):
+        time.sleep(rng.uniform(*pause_seconds))
+        victim = _kill_one(server, rng)
+        if victim:
+            books.kills[victim] += 1
+    deadline = time.monotonic() + REST_SECONDS
+    while _under_way(server, submitted) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    _count(server, submitted, books)
+    return books
+
+
+def _kill_one(server: Server, rng: random.Random) -> str:
+    """Kill a process of a kind chosen at random; return the kind, nothing where none runs."""
+    if rng.random() < SERVER_SHARE:
+        server.stop(signal.SIGKILL)
+        server.start()
+        return "server"
+    attempts = server.attempts()
+    kind = rng.choice(["attempt", "trainer"])
+    found = sorted(attempts if kind == "attempt" else children_of(attempts))
+    if not found:
+        return ""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(rng.choice(found), signal.SIGKILL)
+        return kind
+    return ""
+
+
+def _under_way(server: Server, submitted: list[str]) -> list[str]:
+    return [job for job in submitted if server.job(job)["status"] in {"queued", "running"}]
+
+
+def _count(server: Server, submitted: list[str], books: Books) -> None:
+    runs: Counter[str] = Counter()
+    after = None
+    while True:
+        query = {"limit": "100"} | ({"after": after} if after else {})
+        page = server.http.get("/v1/runs", params=query).json()
+        runs.update(
+            run["origin"]["detail"] for run in page["data"] if run["origin"]["source"] == "worker"
+        )
+        if not page["has_more"] or not any(
+            run["origin"]["source"] == "worker" for run in page["data"]
+        ):
+            break
+        after = page["last_id"]
+    for job_id in submitted:
+        answer = server.http.get(f"/v1/fine_tuning/jobs/{job_id}")
+        if answer.status_code != httpx.codes.OK:
+            books.lost += 1
+            continue
+        _count_one(server, answer.json(), runs[job_id], books)
+    found = server.http.get("/v1/doctor").json()["data"]
+    books.broken = [
+        line["name"] for line in found if not line["is_well"] and line["name"][0] in "123456789"
+    ]
+
+
+def _count_one(server: Server, job: dict, runs: int, books: Books) -> None:  # type: ignore[type-arg]
+    state, error = job["status"], (job["error"] or {}).get("code")
+    books.states[state if error is None else f"{state} ({error})"] += 1
+    books.attempts += job["peft"]["attempts"]
+    books.twice += runs > 1
+    books.stuck += state in {"queued", "running"}
+    if state == "succeeded":
+        run = server.http.get(f"/v1/runs/{job['peft']['run_id']}").json()
+        is_right = abs(run["scores"]["best_loss"] - loss_of(STEPS)) < 1e-9
+        steps = [point["step"] for point in run["curve"]]
+        books.wrong += not is_right or runs != 1 or steps != list(range(0, STEPS + 1, 5))
+    elif error != "infrastructure":
+        books.wrong += 1
+
+
+def main() -> int:
+    """Run the long form and print what it saw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=80)
+    parser.add_argument("--kills", type=int, default=280)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parallel-runs", type=int, default=4)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        server = light_server(Path(name), parallel_runs=options.parallel_runs)
+        try:
+            books = campaign(
+                server,
+                jobs=options.jobs,
+                kills=options.kills,
+                seed=options.seed,
+                pause_seconds=(0.2, 1.5),
+            )
+        finally:
+            server.close()
+    sys.stdout.write(f"{books}\n")
+    return 0 if books.is_clean else 1
+
+
+def light_server(folder: Path, **settings: object) -> Server:
+    """Return a server whose attempts train without a model, at a twentieth of the usual times."""
+    return Server(
+        folder / "data",
+        {"faults/tiny": str(Path("training_worker/base_models/peftwise-tiny").resolve())},
+        worker_python=light_python(folder),
+        lease_seconds=LEASE_SECONDS,
+        stop_seconds=3.0,
+        **settings,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
