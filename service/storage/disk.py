@@ -33,36 +33,34 @@ class Space:
             TooLarge: They would not even fit into an empty folder.
             NoSpace: They do not fit beside what is there.
         """
-        if self.quota_bytes is not None:
-            self._check_quota(more_bytes, self.quota_bytes)
-        self._check_floor(more_bytes)
+        self._check_ever(more_bytes)
+        self._check_now(more_bytes)
 
-    def _check_quota(self, more_bytes: int, quota_bytes: int) -> None:
-        if more_bytes > quota_bytes:
+    def _check_ever(self, more_bytes: int) -> None:
+        if self.quota_bytes is not None and more_bytes > self.quota_bytes:
             raise TooLarge(
-                f"The data folder may hold {_size(quota_bytes)}, got {_size(more_bytes)} at once. "
-                "Send less, or raise PEFTWISE_DISK_BYTES."
+                f"The data folder may hold {_size(self.quota_bytes)}, got {_size(more_bytes)} at "
+                "once. Send less, or raise PEFTWISE_DISK_BYTES."
             )
-        if self.used_bytes + more_bytes > quota_bytes:
-            raise NoSpace(
-                f"The data folder may hold {_size(quota_bytes)} and has {_size(self.used_bytes)}, "
-                f"got {_size(more_bytes)} more. Delete files or jobs that are not needed any more, "
-                "or raise PEFTWISE_DISK_BYTES."
+        if more_bytes > max(0, self.disk_bytes - self.least_free_bytes):
+            raise TooLarge(
+                f"The disk has {_size(self.disk_bytes)}, of which "
+                f"{_size(self.least_free_bytes)} must stay free, got {_size(more_bytes)} at once. "
+                "Send less, or choose a larger disk with --data-dir."
             )
 
-    def _check_floor(self, more_bytes: int) -> None:
-        floor = self.least_free_bytes
-        if more_bytes > max(0, self.disk_bytes - floor):
-            raise TooLarge(
-                f"The disk has {_size(self.disk_bytes)}, of which {_size(floor)} must stay free, "
-                f"got {_size(more_bytes)} at once. Send less, or choose a larger disk with "
-                "--data-dir."
-            )
-        if self.free_bytes - more_bytes < floor:
+    def _check_now(self, more_bytes: int) -> None:
+        if self.quota_bytes is not None and self.used_bytes + more_bytes > self.quota_bytes:
             raise NoSpace(
-                f"Of the disk {_size(floor)} must stay free and {_size(self.free_bytes)} are, "
-                f"got {_size(more_bytes)} more. Free space on it, or lower "
-                "PEFTWISE_LEAST_FREE_BYTES."
+                f"The data folder may hold {_size(self.quota_bytes)} and has "
+                f"{_size(self.used_bytes)}, got {_size(more_bytes)} more. Delete files or jobs "
+                "that are not needed any more, or raise PEFTWISE_DISK_BYTES."
+            )
+        if self.free_bytes - more_bytes < self.least_free_bytes:
+            raise NoSpace(
+                f"Of the disk {_size(self.least_free_bytes)} must stay free and "
+                f"{_size(self.free_bytes)} are, got {_size(more_bytes)} more. Free space on it, or "
+                "lower PEFTWISE_LEAST_FREE_BYTES."
             )
 
 
