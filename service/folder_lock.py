@@ -15,9 +15,9 @@ except ImportError:  # Windows has no such locks; there the rule is only written
     fcntl = None  # type: ignore[assignment]
 
 LOCK = "server.lock"  # in the data folder; beside a SQLite file with its name before it
-_FOLDER = "Another server{who} runs on this data folder."
+_FOLDER = "Another server runs on this data folder{who}."
 _FOLDER_STEP = "Use that one, stop it, or choose another folder with --data-dir."
-_DATABASE = "Another server{who} runs on this SQLite database."
+_DATABASE = "Another server runs on this SQLite database{who}."
 _DATABASE_STEP = (
     "Use that one, stop it, or choose another database with --database-url; PostgreSQL takes "
     "several servers."
