@@ -116,22 +116,21 @@ def submit_while_it_is_killed(light: Any, *, clients: int, orders: int, kills: i
     keys = [[str(uuid.uuid4()) for _ in range(orders)] for _ in range(clients)]
 
     def order_all(own: list[str]) -> None:
-        for key in own:
-            while key not in accepted:
-                try:
-                    answer = httpx.post(
-                        f"{light.url}/v1/fine_tuning/jobs",
-                        json=order_of(file_id, epochs=1.0),
-                        headers={"Idempotency-Key": key},
-                        trust_env=False,
-                        timeout=30,
-                    )
-                except httpx.HTTPError:
-                    stopped.wait(0.05)
-                    continue
-                assert answer.status_code in {200, 503}, answer.text
-                if answer.status_code == 200:
-                    accepted[key] = answer.json()["id"]
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            for key in own:
+                while key not in accepted:
+                    order_one(http, key)
+
+    def order_one(http: httpx.Client, key: str) -> None:
+        body, headers = order_of(file_id, epochs=1.0), {"Idempotency-Key": key}
+        try:
+            answer = http.post(f"{light.url}/v1/fine_tuning/jobs", json=body, headers=headers)
+        except httpx.HTTPError:
+            stopped.wait(0.2)
+            return
+        assert answer.status_code in {200, 503}, answer.text
+        if answer.status_code == 200:
+            accepted[key] = answer.json()["id"]
 
     stopped = threading.Event()
     threads = [threading.Thread(target=order_all, args=(own,)) for own in keys]
