@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
@@ -14,7 +14,7 @@ from service.catalogue.routes import router as catalogue
 from service.doctor.routes import router as doctor
 from service.estimates.routes import router as estimates
 from service.files.routes import router as files
-from service.folder_lock import hold_folder
+from service.folder_lock import hold_server
 from service.jobs.routes import router as jobs
 from service.jobs.worker_routes import router as worker
 from service.jobs.workers import router as workers
@@ -82,8 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    runs_jobs = services.settings.executor != "none"  # others may share the folder
-    with hold_folder(services.settings.data_dir) if runs_jobs else nullcontext():
+    with hold_server(services.settings):
         await run_in_threadpool(_start, services)
         try:
             yield

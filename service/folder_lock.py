@@ -80,16 +80,6 @@ def hold_database(url: str) -> Iterator[None]:
         yield
 
 
-def check_free(folder: Path) -> None:
-    """Let a data folder pass that no server holds now.
-
-    Raises:
-        Conflict: One does.
-    """
-    with hold_folder(folder):
-        pass
-
-
 @contextmanager
 def _held(lock: Path, *, rule: str, step: str) -> Iterator[None]:
     handle = _open(lock)

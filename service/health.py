@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from sqlalchemy import text
 
 from metadata.database import read_session
+from metadata.errors import Unavailable
 from metadata.records import Record
 from service.dependencies import ServicesDep
 from service.openapi import PROBLEMS, example
@@ -38,7 +39,9 @@ async def live() -> Alive:
     responses=example({"status": "ok", "knowledge_version": "7d1f0a2b"}),
 )
 def ready(services: ServicesDep) -> Ready:
-    """Answer once the database does."""
+    """Answer once the database does, and until the server drains before its stop."""
+    if services.dispatcher.is_draining:
+        raise Unavailable("The server is about to stop. Send the request to the next one.")
     with read_session(services.engine) as session:
         session.execute(text("SELECT 1"))
     return Ready(knowledge_version=services.knowledge.current.version)

@@ -45,10 +45,12 @@ _FAILURES: Mapping[int, tuple[str, str | None]] = {
     413: ("The body may have at most 8 MiB, got more. Send less.", None),
     415: ("The body must be application/json, got 'text/plain'. Set the header.", None),
     422: ("`count`: Input should be less than or equal to 50, got 51. Mend it.", "count"),
+    429: ("A caller may have 1,000 jobs that have not ended, you have 1,000. Wait.", None),
     503: ("The database does not answer. Send the request again in some seconds.", None),
+    507: ("The disk is full: nothing new was kept. Free space on it.", None),
 }
-_OURS = (400, 401, 404, 409, 413, 415, 422, 503)
-_OPENAIS = (400, 401, 404, 413, 415, 503)
+_OURS = (400, 401, 404, 409, 413, 415, 422, 503, 507)
+_OPENAIS = (400, 401, 404, 413, 415, 429, 503, 507)
 
 
 def example(value: object, *, status: int = 200) -> Answers:

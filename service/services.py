@@ -20,6 +20,7 @@ from service.catalogue.models import Models
 from service.executors import EXECUTORS
 from service.executors.dispatcher import Dispatcher
 from service.files.store import FileStore
+from service.housekeeping import Housekeeping
 from service.jobs.attempts import Attempts
 from service.jobs.logs import LogStore
 from service.jobs.losses import Losses
@@ -116,12 +117,12 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             device=devices.here(),
             advise=advise,
         ),
-        dispatcher=_dispatcher(settings, attempts, losses, recorder),
+        dispatcher=_dispatcher(settings, engine, attempts, losses, recorder),
     )
 
 
 def _dispatcher(
-    settings: Settings, attempts: Attempts, losses: Losses, recorder: Recorder
+    settings: Settings, engine: Engine, attempts: Attempts, losses: Losses, recorder: Recorder
 ) -> Dispatcher:
     make_executor = EXECUTORS.get(settings.executor)
     mark = mark_of(settings.data_dir / CHECKPOINTS)  # servers of one database are told apart by it
@@ -130,7 +131,7 @@ def _dispatcher(
         losses,
         None if make_executor is None else make_executor(settings),
         name=f"{settings.executor}:{mark[:8]}",
-        tidy=recorder.catch_up,
+        tidy=Housekeeping(engine, recorder, settings),
     )
 
 

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from metadata.errors import InvalidRequest, Unavailable
 from service.client import connect
-from service.folder_lock import check_free
+from service.folder_lock import check_server
 from service.security import check_settings
 from service.settings import Settings
 
@@ -41,11 +41,10 @@ def serve(
     Raises:
         InvalidRequest: The address is open to other machines and there is no key.
         Unavailable: The address is taken.
-        Conflict: Another server runs on the data folder.
+        Conflict: Another server runs on the data folder or the SQLite file.
     """
     check_settings(settings)
-    if settings.executor != "none":
-        check_free(settings.data_dir)
+    check_server(settings)
     with _listen(settings) as listener:
         bound = settings.model_copy(update={"port": listener.getsockname()[1]})
         app = make_app(bound)

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2.0  # between two tries to tell the end to a service that is away
 DONE, FAILED, USED_WRONGLY = 0, 1, 2
+POLITE = {PREEMPTED, -signal.SIGTERM}  # exit codes of a trainer that was asked to end
 TRAINER = ("-m", "training_worker", "train-child")
 End = Outcome | Release
 
@@ -154,7 +155,7 @@ class Attempt:
 
     def _released(self, code: int, lease: Lease) -> End:
         """Return what a trainer that ended without a word stands for."""
-        if self._is_stopping or lease.verdict == "paused" or code == PREEMPTED:
+        if self._is_stopping or lease.verdict == "paused" or code in POLITE:
             was_paused = lease.verdict == "paused" and not self._is_stopping
             reason = (
                 "Paused: its worker has stopped."

@@ -51,20 +51,20 @@ class Dispatcher:
         self._tidy = tidy
         self._tidied_at = time.monotonic()
         self._wake = threading.Event()
-        self._is_stopping = False
+        self.is_draining = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Take up what an earlier server left under way, and begin."""
         reason = "The server was stopped or restarted while the job ran."
         self._lose_left_over(reason, is_loss=True)
-        self._is_stopping = False
+        self.is_draining = False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Start nothing more, let attempts of this machine write a checkpoint, and end."""
-        self._is_stopping = True
+        self.is_draining = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -106,7 +106,7 @@ class Dispatcher:
             if found.is_running and attempt_id not in alive:
                 executor.cancel(attempt_id)
         while (
-            not self._is_stopping
+            not self.is_draining
             and executor.capacity() > 0
             and (offer := self._attempts.offer(started_by=self._name))
         ):
@@ -130,7 +130,7 @@ class Dispatcher:
             self._losses.lose(offer.attempt_id, reason=str(error))
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        while not self.is_draining:
             pause = STEP_SECONDS
             try:
                 self.step()

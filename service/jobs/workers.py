@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
+from fastapi.openapi.models import Example
 from pydantic import Field
 
 from metadata.records import Name, Record
@@ -11,6 +12,7 @@ from service.openapi import PROBLEMS, example
 
 router = APIRouter(prefix="/v1/workers", tags=["worker"], responses=PROBLEMS)
 NO_CONTENT = 204
+ASKING = {"box": Example(summary="A machine with a GPU", value={"worker": "gpu-box-1"})}
 PREFIX = "worker:"  # before the name, as what started an attempt
 
 
@@ -38,7 +40,7 @@ class Offered(Record):
     response_model=Offered,
 )
 def offer(
-    request: Annotated[Asking, Body(examples=[{"worker": "gpu-box-1"}])], services: ServicesDep
+    request: Annotated[Asking, Body(openapi_examples=ASKING)], services: ServicesDep
 ) -> Offered | Response:
     """Return the job that goes next, or 204 where none waits; the code is told this once."""
     found = services.attempts.offer(started_by=f"{PREFIX}{request.worker}")

@@ -8,13 +8,14 @@ from fastapi import Request
 from service.files.uploads import Upload, receive_upload
 from service.pages.ask_form import PASTED_NAME, Form
 from service.services import Services
+from service.storage.disk import Space
 
 
-async def receive(request: Request, path: Path) -> Upload:
+async def receive(request: Request, path: Path, *, space: Space) -> Upload:
     """Read the form; an address-encoded one has no file."""
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/"):
-        return await receive_upload(kind, request.stream(), path, is_optional=True)
+        return await receive_upload(kind, request.stream(), path, is_optional=True, space=space)
     async with request.form(max_fields=40) as form:
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
     path.touch()

@@ -29,6 +29,7 @@ from service.pages.rendering import respond
 from service.pages.run_view import view_run, view_runs
 from service.recommender.answer import answer
 from service.services import Services
+from service.storage.disk import space_of
 from service.validation import describe_errors
 
 RUNS_A_PAGE = 30
@@ -95,7 +96,8 @@ def show_form(services: ServicesDep) -> HTMLResponse:
 async def ask(request: Request, services: ServicesDep) -> HTMLResponse:
     """Answer the form; where that is not possible, show it again as it was typed."""
     with incoming_file(services.files.folder) as path:
-        upload = await receive(request, path)
+        space = await run_in_threadpool(space_of, services.settings)
+        upload = await receive(request, path, space=space)
         return await run_in_threadpool(_answer_form, services, upload)
 
 
@@ -109,7 +111,8 @@ def show_estimate_form(services: ServicesDep) -> HTMLResponse:
 async def ask_estimate(request: Request, services: ServicesDep) -> HTMLResponse:
     """Answer the form; where that is not possible, show it again as it was typed."""
     with incoming_file(services.files.folder) as path:
-        upload = await receive(request, path)
+        space = await run_in_threadpool(space_of, services.settings)
+        upload = await receive(request, path, space=space)
         return await run_in_threadpool(_answer_estimate_form, services, upload)
 
 
