@@ -13,7 +13,7 @@ from service.estimate_view import estimate_view
 from service.estimates.exact import Simulator, base_model, simulate
 from service.estimates.plot import check_plot, write_plot
 from service.estimates.schemas import EstimateRequest
-from service.jobs.schemas import PeftChoice
+from service.jobs.requests import PeftChoice
 from service.pages.urls import STATIC_FOLDER
 from service.reaching import client_of, settings_of
 from service.recommender.question import read_device

@@ -42,7 +42,7 @@ def show(job_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = N
     job = client.job(job_id)
     events = client.events(job_id)["data"]
     pairs = job_pairs(job) | {
-        f"Event {event['number']}": event["message"] for event in reversed(events)
+        f"Event {event['id'].rpartition('-')[2]}": event["message"] for event in reversed(events)
     }
     parts.answer(job, terminal.pairs_view(pairs), as_json=as_json)
 

@@ -11,8 +11,6 @@ from sqlalchemy import Engine, select
 from metadata.database import open_database, read_session
 from metadata.features.device import THIS_MACHINE
 from metadata.history import History
-from metadata.methods.spec import Serving
-from metadata.records import DatasetProfile, ModelProfile
 from metadata.run_rows import RunRow
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from service.catalogue.devices import FOLDER, Devices
@@ -27,12 +25,13 @@ from service.jobs.losses import Losses
 from service.jobs.queue import Queue
 from service.jobs.recording import Recorder
 from service.jobs.shared_folder import CHECKPOINTS, mark_of
-from service.jobs.submission import Advice, Desk
+from service.jobs.submission import Advice, Asked, Desk
 from service.jobs.timing import Timing
 from service.recommender.answer import answer
 from service.recommender.knowledge import KnowledgeStore
 from service.recommender.schemas import (
     BaseModelChoice,
+    Budget,
     DatasetChoice,
     Hardware,
     RecommendationRequest,
@@ -91,9 +90,11 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     knowledge = KnowledgeStore(settings.data_dir / "knowledge")
     recommendations = RecommendationStore(engine)
     timing = Timing(settings.lease_seconds)
-    attempts, losses = Attempts(engine, timing=timing), Losses(engine, timing=timing)
+    attempts = Attempts(engine, timing=timing, files=files)
+    losses = Losses(engine, timing=timing)
     recorder = Recorder(engine, history)
-    advise = partial(_advise, knowledge, recommendations, models, devices, now)
+    price = settings.usd_per_hour
+    advise = partial(_advise, knowledge, recommendations, models, devices, now, price)
     return Services(
         settings=settings,
         now=now,
@@ -114,7 +115,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             models=models,
             files=files,
             recommendations=recommendations,
-            device=devices.here(),
+            device=devices.here().model_copy(update={"usd_per_hour": price}),
             advise=advise,
         ),
         dispatcher=_dispatcher(settings, engine, attempts, losses, recorder),
@@ -159,16 +160,18 @@ def _advise(
     models: Models,
     devices: Devices,
     now: Now,
-    model: ModelProfile,
-    dataset: DatasetProfile,
-    serve_with: Serving | None,
+    price: float | None,
+    asked: Asked,
 ) -> Advice:
     """Ask the recommender what this machine should run, and keep its answer."""
     request = RecommendationRequest(
-        base_model=BaseModelChoice(id=model.id),
-        dataset=DatasetChoice(profile=dataset),
-        hardware=Hardware(device=THIS_MACHINE),
-        serve_with=serve_with,
+        base_model=BaseModelChoice(id=asked.model.id),
+        dataset=DatasetChoice(profile=asked.dataset),
+        hardware=Hardware(device=THIS_MACHINE, usd_per_hour=price),
+        budget=Budget(
+            train_minutes=None if asked.most_seconds is None else asked.most_seconds / 60
+        ),
+        serve_with=asked.serve_with,
         count=1,
     )
     given = answer(

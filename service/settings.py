@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(
         default=60.0, description="between two checkpoints of a run; 0 after every step"
     )
+    usd_per_hour: Annotated[float | None, Field(gt=0), BeforeValidator(_none_if_blank)] = Field(
+        default=None, description="price of the machine that trains, for `max_usd` of a job"
+    )
     live_jobs: Annotated[int, Field(ge=1)] = Field(
         default=1000, description="jobs that have not ended, of one caller"
     )

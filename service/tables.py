@@ -23,7 +23,7 @@ class FileRow(Base):
     label: Mapped[str] = mapped_column(Text)  # the name its owner gave: never a path of ours
     purpose: Mapped[str] = mapped_column(Text)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    profile: Mapped[Json] = mapped_column(JSON)
+    profile: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))  # of training files
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
@@ -54,6 +54,9 @@ class JobRow(Base):
     recommendation_id: Mapped[str | None] = mapped_column(Text)
     rank: Mapped[int | None] = mapped_column(Integer)
     forecast_seconds: Mapped[float | None]
+    learning_rate_multiplier: Mapped[float | None]  # of the recommended rate; NULL: not ours
+    most_seconds: Mapped[float | None]  # of training; NULL: as long as it takes
+    result_file: Mapped[str | None] = mapped_column(Text)
     serve_with: Mapped[str | None] = mapped_column(Text)  # NULL: as the method leaves its result
     training_file: Mapped[str] = mapped_column(Text)
     validation_file: Mapped[str | None] = mapped_column(Text)

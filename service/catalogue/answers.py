@@ -18,6 +18,8 @@ from service.catalogue.schemas import (
     PastRunsAnswer,
     ScheduleAnswer,
 )
+from service.jobs.records import Job
+from service.jobs.schemas import tuned_name
 
 FAMILY_OF: Mapping[str, str] = {
     spec.name: family.__name__.rpartition(".")[2] for family in FAMILIES for spec in family.ENTRIES
@@ -121,6 +123,19 @@ def model_answer(model: KnownModel) -> ModelAnswer:
         id=model.profile.id,
         owned_by=owner if slash else "peftwise",
         peft=ModelDetails(profile=model.profile, is_listed=model.is_listed),
+    )
+
+
+def tuned_answer(job: Job) -> ModelAnswer:
+    """Return what a job made, as JSON tells it."""
+    moment = job.finished_at or job.created_at
+    return ModelAnswer(
+        id=tuned_name(job),
+        created=int(moment.timestamp()),
+        owned_by=job.order.owner,
+        peft=ModelDetails(
+            profile=job.order.model, is_listed=False, base_model=job.order.model.id, job_id=job.id
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from service.catalogue.answers import (
     past_runs,
     past_runs_answer,
     schedule_answer,
+    tuned_answer,
 )
 from service.catalogue.schemas import (
     DeviceList,
@@ -29,7 +30,8 @@ from service.catalogue.schemas import (
     OptimizerList,
     ScheduleList,
 )
-from service.dependencies import KnowledgeStoreDep, ModelsDep
+from service.dependencies import KnowledgeStoreDep, ModelsDep, QueueDep
+from service.jobs.schemas import tuned_name
 from service.openapi import OPENAI_ERRORS, PROBLEMS, Answers, example
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -125,9 +127,10 @@ def list_devices() -> DeviceList:
     summary="List the base models",
     responses={**OPENAI_ERRORS, **_list(_MODEL, "peftwise-tiny")},
 )
-def list_models(models: ModelsDep) -> ModelList:
-    """Return every base model that is known here, the server's own first."""
-    data = [model_answer(model) for model in models]
+def list_models(models: ModelsDep, queue: QueueDep) -> ModelList:
+    """Return what was made here, then every base model that is known, the server's own first."""
+    data = [tuned_answer(job) for job in queue.succeeded()]
+    data += [model_answer(model) for model in models]
     return ModelList(data=data, last_id=data[-1].id if data else None)
 
 
@@ -136,6 +139,9 @@ def list_models(models: ModelsDep) -> ModelList:
     summary="Describe a base model",
     responses={**OPENAI_ERRORS, **example(_MODEL)},
 )
-def read_model(model_id: str, models: ModelsDep) -> ModelAnswer:
-    """Return what is known of a base model."""
+def read_model(model_id: str, models: ModelsDep, queue: QueueDep) -> ModelAnswer:
+    """Return what is known of a base model, or of one that was made here."""
+    for job in queue.succeeded() if model_id.startswith("ft:") else ():
+        if tuned_name(job) == model_id:
+            return tuned_answer(job)
     return model_answer(models.get(model_id))

@@ -92,10 +92,15 @@ class ScheduleAnswer(Record):
 
 
 class ModelDetails(Record):
-    """What OpenAI's shape has no place for; a listed model lies on the server's machine."""
+    """What OpenAI's shape has no place for; a listed model lies on the server's machine.
+
+    Of a model that was made here: its base, the base's profile, and the job that made it.
+    """
 
     profile: ModelProfile
     is_listed: bool
+    base_model: str | None = None
+    job_id: str | None = None
 
 
 class ModelAnswer(Record):

@@ -15,7 +15,7 @@ from service.estimates.choosing import Chosen, choose
 from service.estimates.knobs import Step, knobs_of
 from service.estimates.phases import phases
 from service.estimates.schemas import ChosenBy, EstimateAnswer, EstimateRequest
-from service.jobs.schemas import PeftChoice
+from service.jobs.requests import PeftChoice
 from service.recommender.answer import answer_question
 from service.recommender.question import FindModel, FindProfile, Question, build_question
 from service.recommender.schemas import Interval, RecommendationRequest

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from metadata.records import Configuration, Count, Record
 from metadata.simulated import Kind, Peak, Phase
-from service.jobs.schemas import PeftChoice
+from service.jobs.requests import PeftChoice
 from service.recommender.schemas import (
     BaseModelChoice,
     Budget,

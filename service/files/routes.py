@@ -1,6 +1,6 @@
 """Training files in OpenAI's dialect."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -101,7 +101,7 @@ def declared_bytes(request: Request) -> int:
 
 @router.get(
     "",
-    summary="List files, newest first",
+    summary="List files, newest first unless asked otherwise",
     responses=example(
         {
             "object": "list",
@@ -116,9 +116,12 @@ def list_files(
     files: FilesDep,
     limit: Annotated[int, Query(description="1 to 10,000")] = 100,
     after: Annotated[str | None, Query(max_length=200)] = None,
+    purpose: Annotated[str | None, Query(max_length=100, description="only such files")] = None,
+    order: Annotated[Literal["asc", "desc"], Query(description="by creation")] = "desc",
 ) -> FileList:
     """Return a page of files."""
-    page = files.page(limit=limit, after=after)
+    is_ascending = order == "asc"
+    page = files.page(limit=limit, after=after, purpose=purpose, is_ascending=is_ascending)
     data = [file_answer(file) for file in page.files]
     return FileList(
         data=data,

@@ -22,9 +22,9 @@ class FileAnswer(Record):
 
 
 class FileDetails(Record):
-    """What OpenAI's shape has no place for."""
+    """What OpenAI's shape has no place for; a file of results has no profile."""
 
-    profile: DatasetProfile
+    profile: DatasetProfile | None
 
 
 class FileList(Record):

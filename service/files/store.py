@@ -8,31 +8,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, and_, delete, or_, select
+from sqlalchemy import Engine, delete, literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from metadata.database import read_session, write_session
+from metadata.database import UtcDateTime, read_session, write_session
 from metadata.errors import InvalidRequest, NotFound, UnknownFate
 from metadata.examples import LINE_BYTES, read_examples
 from metadata.features.dataset import profile_dataset
 from metadata.records import DatasetProfile
-from service.files.uploads import Upload, sync_folder
+from service.files.uploads import Upload, incoming_file, sync_folder
 from service.tables import FileRow
 
-PURPOSES = ("fine-tune",)
+PURPOSES = ("fine-tune",)  # of uploads
+RESULTS = "fine-tune-results"
 LABEL_CHARACTERS = 120
 LARGEST_PAGE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """An uploaded file that was read whole and found good."""
+    """An uploaded file that was read whole and found good, or one of results of ours."""
 
     id: str
     label: str
     purpose: str
     size_bytes: int
-    profile: DatasetProfile
+    profile: DatasetProfile | None  # None of results
     created_at: datetime
 
 
@@ -106,13 +107,41 @@ class FileStore:
         with read_session(self._engine) as session:
             return _file_of(_find(session, file_id, param=param))
 
-    def profile(self, file_id: str) -> DatasetProfile:
-        """Return the profile of a file, for the recommender.
+    def profile(self, file_id: str, *, param: str = "dataset.file_id") -> DatasetProfile:
+        """Return the profile of a training file.
 
         Raises:
             NotFound: There is no such file.
+            InvalidRequest: It is a file of results.
         """
-        return self.get(file_id, param="dataset.file_id").profile
+        file = self.get(file_id, param=param)
+        if file.profile is None:
+            raise InvalidRequest(
+                f"{param} must be a file of examples, got {file_id}, whose purpose is "
+                f"{file.purpose}. Upload one with POST /v1/files.",
+                param=param,
+            )
+        return file.profile
+
+    def keep_results(
+        self, session: Session, file_id: str, content: bytes, *, label: str, now: datetime
+    ) -> None:
+        """Keep a file of results under an id of the caller's, in the caller's transaction."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with incoming_file(self.folder) as path:
+            path.write_bytes(content)
+            path.replace(self.folder / file_id)
+        sync_folder(self.folder)
+        session.merge(
+            FileRow(
+                id=file_id,
+                label=label,
+                purpose=RESULTS,
+                size_bytes=len(content),
+                profile=None,
+                created_at=now,
+            )
+        )
 
     def path(self, file_id: str) -> Path:
         """Return where the bytes of a known file lie.
@@ -127,8 +156,15 @@ class FileStore:
             )
         return path
 
-    def page(self, *, limit: int = 100, after: str | None = None) -> FilePage:
-        """Return files, newest first, from the one after `after`.
+    def page(
+        self,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        purpose: str | None = None,
+        is_ascending: bool = False,
+    ) -> FilePage:
+        """Return files, newest first unless asked otherwise, from the one after `after`.
 
         Raises:
             InvalidRequest: `limit` is not 1 to 10,000.
@@ -139,12 +175,16 @@ class FileStore:
                 f"limit is 1 to {LARGEST_PAGE}, got {limit}. Follow last_id for more.",
                 param="limit",
             )
-        query = select(FileRow).order_by(FileRow.created_at.desc(), FileRow.id.desc())
+        place = tuple_(FileRow.created_at, FileRow.id)
+        order = [FileRow.created_at, FileRow.id]
+        query = select(FileRow).order_by(*(c if is_ascending else c.desc() for c in order))
+        if purpose is not None:
+            query = query.where(FileRow.purpose == purpose)
         with read_session(self._engine) as session:
             if after is not None:
                 last = _find(session, after, param="after")
-                same_time = and_(FileRow.created_at == last.created_at, FileRow.id < last.id)
-                query = query.where(or_(FileRow.created_at < last.created_at, same_time))
+                there = tuple_(literal(last.created_at, UtcDateTime), literal(last.id))
+                query = query.where(place > there if is_ascending else place < there)
             rows = session.scalars(query.limit(limit + 1)).all()
             files = tuple(_file_of(row) for row in rows[:limit])
             return FilePage(files=files, has_more=len(rows) > limit)
@@ -209,6 +249,6 @@ def _file_of(row: FileRow) -> StoredFile:
         label=row.label,
         purpose=row.purpose,
         size_bytes=row.size_bytes,
-        profile=DatasetProfile.model_validate(row.profile),
+        profile=None if row.profile is None else DatasetProfile.model_validate(row.profile),
         created_at=row.created_at,
     )

@@ -13,6 +13,7 @@ from metadata.database import read_session, write_session
 from metadata.errors import InvalidRequest
 from metadata.messages import Outcome, Release, Renewed, Report
 from metadata.records import Device
+from service.files.store import FileStore
 from service.jobs.holding import (
     authenticated,
     check_current,
@@ -23,9 +24,10 @@ from service.jobs.holding import (
     unknown_code,
 )
 from service.jobs.losses import give_back
-from service.jobs.queue import Clock, database_time, end_attempts
+from service.jobs.queue import Clock, curve_of, database_time, end_attempts
 from service.jobs.records import Job, job_of
 from service.jobs.reports import farewell, take, take_over
+from service.jobs.results import keep_results
 from service.jobs.states import Move, apply
 from service.jobs.timing import Timing
 from service.tables import AttemptRow, CheckpointRow, JobRow
@@ -53,9 +55,17 @@ class Held:
 class Attempts:
     """The tries at the jobs of one database."""
 
-    def __init__(self, engine: Engine, *, timing: Timing, clock: Clock = database_time) -> None:
-        """Look at a database that `open_database` has opened."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        timing: Timing,
+        files: FileStore | None = None,
+        clock: Clock = database_time,
+    ) -> None:
+        """Look at a database that `open_database` has opened; `files` keeps results."""
         self._engine = engine
+        self._files = files
         self._timing = timing
         self._clock = clock
 
@@ -193,6 +203,9 @@ class Attempts:
             attempt.outcome = outcome.model_dump(mode="json")
             attempt.device = device.model_dump(mode="json")
             take_over(job, attempt, outcome)
+            if outcome.state == "succeeded" and self._files is not None:
+                curve = curve_of(session, attempt.id)
+                job.result_file = keep_results(self._files, session, job.id, curve, now=now)
             end_attempts(session, job, now=now)
             move: Move = "succeed" if outcome.state == "succeeded" else "fail"
             apply(job, move, session=session, now=now, message=farewell(outcome, job))

@@ -35,6 +35,19 @@ ORDERS = {
             "peft": {"configuration": CONFIGURATION},
         },
     ),
+    "openai": Example(
+        summary="OpenAI's own hyperparameters: twice the recommended rate",
+        value={
+            "model": "peftwise-tiny",
+            "training_file": _FILE,
+            "method": {
+                "type": "supervised",
+                "supervised": {
+                    "hyperparameters": {"n_epochs": "auto", "learning_rate_multiplier": 2.0}
+                },
+            },
+        },
+    ),
     "served": Example(
         summary="What the recommender chooses, as plain weights of the model",
         value={
@@ -44,6 +57,7 @@ ORDERS = {
         },
     ),
 }
+_CHOSEN = {"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 1.0}
 JOB = {
     "id": _JOB,
     "object": "fine_tuning.job",
@@ -57,16 +71,18 @@ JOB = {
     "trained_tokens": 20480,
     "training_file": _FILE,
     "validation_file": None,
-    "hyperparameters": {"n_epochs": 3.0, "batch_size": 8, "learning_rate_multiplier": "auto"},
+    "hyperparameters": _CHOSEN,
+    "method": {"type": "supervised", "supervised": {"hyperparameters": _CHOSEN}},
     "seed": 0,
     "metadata": None,
-    "user_provided_suffix": None,
     "result_files": [],
     "organization_id": "local",
     "integrations": [],
     "peft": {
         "configuration": CONFIGURATION,
         "chosen_by": "recommender",
+        "why": "The recommender put it first for this model, data and machine.",
+        "suffix": None,
         "recommendation_id": "rec-5f1c0a9e",
         "rank": 1,
         "progress": 0.4,
@@ -75,6 +91,7 @@ JOB = {
         "retries": 0,
         "checkpoint_step": 16,
         "forecast_seconds": 41.0,
+        "max_seconds": None,
         "serve_with": "vllm",
         "started_at": 1767225602,
         "run_id": None,
@@ -85,7 +102,6 @@ JOB_LIST = {"object": "list", "data": [JOB], "has_more": False, "first_id": _JOB
 _EVENT = {
     "id": f"{_JOB}-2",
     "object": "fine_tuning.job.event",
-    "number": 2,
     "created_at": 1767225602,
     "level": "info",
     "type": "message",
@@ -98,6 +114,22 @@ JOB_EVENTS = {
     "has_more": True,
     "first_id": f"{_JOB}-2",
     "last_id": f"{_JOB}-2",
+}
+_CHECKPOINT = {
+    "id": "ftckpt-0a1b2c3d4e5f60718293a4b5-00000016-1",
+    "object": "fine_tuning.job.checkpoint",
+    "created_at": 1767225640,
+    "fine_tuned_model_checkpoint": "ft:peftwise-tiny:peftwise:8293a4b5:ckpt-step-16",
+    "fine_tuning_job_id": _JOB,
+    "step_number": 16,
+    "metrics": {"step": 16, "train_loss": 2.4, "valid_loss": 2.3},
+}
+CHECKPOINT_LIST = {
+    "object": "list",
+    "data": [_CHECKPOINT],
+    "has_more": False,
+    "first_id": _CHECKPOINT["id"],
+    "last_id": _CHECKPOINT["id"],
 }
 DELETED = {"id": _JOB, "object": "fine_tuning.job", "deleted": True}
 LOG = {

@@ -5,10 +5,10 @@ truth about a job stands here, whatever an engine that runs it may say.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, and_, delete, func, or_, select, update
+from sqlalchemy import Engine, String, and_, cast, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,10 +17,12 @@ from metadata.errors import Conflict, InvalidRequest, NotFound, OverQuota
 from metadata.records import Measurement
 from service.jobs.idempotency import OrderKey, find_order, forget_old_keys, keep_order
 from service.jobs.records import (
+    Checkpoint,
     EventPage,
     Job,
     JobPage,
     Order,
+    checkpoint_of,
     event_of,
     job_of,
     row_of,
@@ -96,8 +98,19 @@ class Queue:
             row = find_job(session, job_id)
             return job_of(row, _curve(session, row))
 
-    def page(self, *, limit: int = 20, after: str | None = None) -> JobPage:
+    def page(
+        self,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> JobPage:
         """Return jobs without curves, newest first, from the one after `after`.
+
+        Args:
+            limit: How many at most.
+            after: The last id of the page before.
+            labels: Only jobs with all of these; an empty one only jobs without any.
 
         Raises:
             InvalidRequest: `limit` is not 1 to 100.
@@ -105,6 +118,10 @@ class Queue:
         """
         check_limit(limit)
         query = select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc())
+        if labels is not None and not labels:
+            query = query.where(cast(JobRow.labels, String) == "{}")
+        for name, value in (labels or {}).items():
+            query = query.where(JobRow.labels[name].as_string() == value)
         with read_session(self._engine) as session:
             if after is not None:
                 last = find_job(session, after, param="after")
@@ -130,6 +147,24 @@ class Queue:
             rows = session.scalars(query.limit(limit + 1)).all()
             events = tuple(event_of(row) for row in rows[:limit])
             return EventPage(events=events, has_more=len(rows) > limit)
+
+    def checkpoints(self, job_id: str) -> tuple[Checkpoint, ...]:
+        """Return what a job's attempts have reported as kept, newest first.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        newest = CheckpointRow.step.desc(), CheckpointRow.created_at.desc()
+        query = select(CheckpointRow).where(CheckpointRow.job_id == job_id).order_by(*newest)
+        with read_session(self._engine) as session:
+            find_job(session, job_id)
+            return tuple(checkpoint_of(row) for row in session.scalars(query))
+
+    def succeeded(self) -> tuple[Job, ...]:
+        """Return the jobs that have made a model, newest first."""
+        query = select(JobRow).where(JobRow.state == "succeeded").order_by(JobRow.created_at.desc())
+        with read_session(self._engine) as session:
+            return tuple(job_of(row) for row in session.scalars(query))
 
     def cancel(self, job_id: str) -> Job:
         """End a job for good; its attempt is refused from now on.

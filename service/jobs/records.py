@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile, Measurement, ModelProfile
-from service.tables import EventRow, JobRow
+from service.tables import CheckpointRow, EventRow, JobRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Order:
     labels: Mapping[str, str]
     owner: str = "local"
     priority: int = 0
+    learning_rate_multiplier: float | None = None  # of the recommended rate
+    most_seconds: float | None = None  # of training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class Job:
     error_code: str | None
     reason: str
     run_id: str | None
+    result_file: str | None
     attempts: int
     created_at: datetime
     started_at: datetime | None
@@ -62,6 +65,15 @@ class JobEvent:
     level: str
     message: str
     data: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that an attempt of a job has reported."""
+
+    name: str
+    step: int
     created_at: datetime
 
 
@@ -95,6 +107,7 @@ def job_of(row: JobRow, curve: tuple[Measurement, ...] = ()) -> Job:
         error_code=row.error_code,
         reason=row.reason,
         run_id=row.run_id,
+        result_file=row.result_file,
         attempts=row.generation,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -120,6 +133,8 @@ def order_of(row: JobRow) -> Order:
         labels=row.labels,
         owner=row.owner,
         priority=row.priority,
+        learning_rate_multiplier=row.learning_rate_multiplier,
+        most_seconds=row.most_seconds,
     )
 
 
@@ -143,6 +158,8 @@ def row_of(order: Order, *, job_id: str, now: datetime) -> JobRow:
         labels=dict(order.labels),
         owner=order.owner,
         priority=order.priority,
+        learning_rate_multiplier=order.learning_rate_multiplier,
+        most_seconds=order.most_seconds,
         progress=0.0,
         start_progress=0.0,
         retries=0,
@@ -165,3 +182,8 @@ def event_of(row: EventRow) -> JobEvent:
         data=row.data,
         created_at=row.created_at,
     )
+
+
+def checkpoint_of(row: CheckpointRow) -> Checkpoint:
+    """Return the checkpoint that a row holds."""
+    return Checkpoint(name=row.name, step=row.step, created_at=row.created_at)

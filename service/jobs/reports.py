@@ -1,21 +1,14 @@
 """What an attempt tells of its training, written into the rows of its locked job."""
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from metadata.messages import Outcome, Report, SavedCheckpoint
 from metadata.records import Measurement
 from service.jobs.states import add_event
 from service.tables import AttemptRow, CheckpointRow, JobRow, MeasurementRow
-
-_INSERTS: Mapping[str, Callable[..., Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
+from service.upsert import upsert
 
 
 def take(
@@ -83,7 +76,7 @@ def _keep_measurements(
         for m in measurements
     }
     if rows:
-        _upsert(session, MeasurementRow, list(rows.values()), written_over=["value"])
+        upsert(session, MeasurementRow, list(rows.values()), written_over=["value"])
 
 
 def _keep_checkpoint(
@@ -103,18 +96,9 @@ def _keep_checkpoint(
         "size_bytes": checkpoint.size_bytes,
         "created_at": now,
     }
-    _upsert(session, CheckpointRow, [row], written_over=["size_bytes"])
+    upsert(session, CheckpointRow, [row], written_over=["size_bytes"])
     if job.checkpoint_step is None or checkpoint.step > job.checkpoint_step:
         job.checkpoint_step, job.retries = checkpoint.step, 0
-
-
-def _upsert(
-    session: Session, table: type[Any], rows: list[dict[str, Any]], *, written_over: list[str]
-) -> None:
-    insert = _INSERTS[session.get_bind().dialect.name](table)
-    keys = [column.name for column in table.__table__.primary_key]
-    changed = {name: insert.excluded[name] for name in written_over}
-    session.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
 def _validated(measurements: tuple[Measurement, ...]) -> dict[int, dict[str, float]]:

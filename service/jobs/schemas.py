@@ -1,72 +1,21 @@
-"""Jobs as JSON, in OpenAI's shape with one more object, `peft`."""
+"""Jobs as JSON answers, in OpenAI's shape with one more object, `peft`."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, Measurement, Name, Record
-from service.jobs.records import Job, JobEvent
+from metadata.records import Configuration, Measurement, Record
+from service.jobs.records import Checkpoint, Job, JobEvent
 from service.jobs.states import JobState
 
-Label = Annotated[str, Field(max_length=64)]
-LabelValue = Annotated[str, Field(max_length=512)]
-Suffix = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
-
-
-class PeftChoice(Record):
-    """What to run, and what is to load the result.
-
-    A whole configuration, or a rank of a recommendation given before, whose `serve_with` holds
-    where none is given here; with neither the recommender chooses.
-    """
-
-    configuration: Configuration | None = None
-    recommendation_id: Name | None = None
-    rank: Annotated[int, Field(ge=1, le=50)] = 1
-    serve_with: Serving | None = Field(
-        default=None,
-        description="what must be able to load the result: peft, as an adapter; merged, plain "
-        "weights of the model; vllm, as a plain LoRA adapter",
-    )
-    priority: Annotated[int, Field(ge=-100, le=100)] = Field(
-        default=0, description="jobs of a higher one start first"
-    )
-
-    @model_validator(mode="after")
-    def _is_not_both(self) -> "PeftChoice":
-        if self.configuration is not None and self.recommendation_id is not None:
-            raise ValueError(
-                "peft takes either configuration or recommendation_id (with rank), got both"
-            )
-        if not self.model_fields_set - {"rank"}:
-            raise ValueError(
-                "peft needs configuration, recommendation_id (with rank), serve_with or priority, "
-                "got none"
-            )
-        return self
-
-
-class Hyperparameters(Record):
-    """OpenAI's own three; all are left to the recommender."""
-
-    n_epochs: Literal["auto"] = "auto"
-    batch_size: Literal["auto"] = "auto"
-    learning_rate_multiplier: Literal["auto"] = "auto"
-
-
-class JobRequest(Record):
-    """Fine-tune a model on a file. Without `peft` the recommender chooses the configuration."""
-
-    model: Name
-    training_file: Name
-    validation_file: Name | None = None
-    suffix: Suffix | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    metadata: Annotated[dict[Label, LabelValue], Field(max_length=16)] | None = None
-    hyperparameters: Hyperparameters = Hyperparameters()
-    peft: PeftChoice | None = None
+WHY = {
+    "caller": "The configuration came with the order.",
+    "recommendation": "It is the rank that the order named of a recommendation given before.",
+    "recommender": "The recommender put it first for this model, data and machine; "
+    "GET /v1/recommendations/{recommendation_id} says what speaks for it.",
+}
 
 
 class JobError(Record):
@@ -78,11 +27,28 @@ class JobError(Record):
 
 
 class HyperparametersAnswer(Record):
-    """What was chosen, in OpenAI's words; `peft.configuration` says all of it."""
+    """What was chosen, in OpenAI's words; `peft.configuration` says all of it.
 
-    n_epochs: float
+    A number of passes that is not whole is null here. The multiplier is of the recommended rate:
+    null where the caller has given a rate itself.
+    """
+
+    n_epochs: int | None
     batch_size: int
-    learning_rate_multiplier: Literal["auto"] = "auto"
+    learning_rate_multiplier: float | None
+
+
+class SupervisedAnswer(Record):
+    """What a supervised job was trained by."""
+
+    hyperparameters: HyperparametersAnswer
+
+
+class MethodAnswer(Record):
+    """What was learnt from the data, in OpenAI's words."""
+
+    type: Literal["supervised"] = "supervised"
+    supervised: SupervisedAnswer
 
 
 class JobDetails(Record):
@@ -90,6 +56,8 @@ class JobDetails(Record):
 
     configuration: Configuration
     chosen_by: str
+    why: str
+    suffix: str | None
     recommendation_id: str | None
     rank: int | None
     progress: float
@@ -98,6 +66,7 @@ class JobDetails(Record):
     retries: int
     checkpoint_step: int | None
     forecast_seconds: float | None
+    max_seconds: float | None
     serve_with: Serving | None
     started_at: int | None
     run_id: str | None
@@ -122,8 +91,8 @@ class JobAnswer(Record):
     hyperparameters: HyperparametersAnswer
     seed: int
     metadata: dict[str, str] | None
-    user_provided_suffix: str | None
-    result_files: list[str] = Field(default_factory=list)
+    method: MethodAnswer
+    result_files: list[str]
     organization_id: str = "local"
     integrations: list[str] = Field(default_factory=list)
     peft: JobDetails
@@ -134,6 +103,36 @@ class JobList(Record):
 
     object: Literal["list"] = "list"
     data: list[JobAnswer]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class CheckpointMetrics(Record):
+    """Losses at a checkpoint's step, null where none was measured there."""
+
+    step: int
+    train_loss: float | None = None
+    valid_loss: float | None = None
+
+
+class CheckpointAnswer(Record):
+    """A checkpoint from which a job goes on."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    step_number: int
+    metrics: CheckpointMetrics
+
+
+class CheckpointList(Record):
+    """Checkpoints, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[CheckpointAnswer]
     has_more: bool
     first_id: str | None
     last_id: str | None
@@ -161,7 +160,6 @@ class EventAnswer(Record):
 
     id: str
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
-    number: int
     created_at: int
     level: Literal["info", "warn", "error"]
     type: Literal["message", "metrics"]
@@ -182,6 +180,12 @@ class EventList(Record):
 def job_answer(job: Job, *, now: datetime) -> JobAnswer:
     """Return a job as JSON tells it."""
     order, configuration = job.order, job.order.configuration
+    epochs = configuration.epochs
+    hyperparameters = HyperparametersAnswer(
+        n_epochs=int(epochs) if epochs.is_integer() else None,
+        batch_size=configuration.batch_size,
+        learning_rate_multiplier=order.learning_rate_multiplier,
+    )
     has_failed = job.state == "failed"
     error = JobError(code=job.error_code or "failed", message=job.reason) if has_failed else None
     return JobAnswer.model_validate(
@@ -193,18 +197,32 @@ def job_answer(job: Job, *, now: datetime) -> JobAnswer:
             "finished_at": _seconds(job.finished_at),
             "estimated_finish": _seconds(estimated_finish(job, now=now)),
             "error": error,
-            "fine_tuned_model": _name(job) if job.state == "succeeded" else None,
+            "fine_tuned_model": tuned_name(job) if job.state == "succeeded" else None,
             "trained_tokens": job.trained_tokens or None,
             "training_file": order.training_file,
             "validation_file": order.validation_file,
-            "hyperparameters": HyperparametersAnswer(
-                n_epochs=configuration.epochs, batch_size=configuration.batch_size
-            ),
+            "hyperparameters": hyperparameters,
+            "method": MethodAnswer(supervised=SupervisedAnswer(hyperparameters=hyperparameters)),
+            "result_files": [] if job.result_file is None else [job.result_file],
             "seed": configuration.seed,
             "metadata": dict(order.labels) or None,
-            "user_provided_suffix": order.suffix,
             "peft": _details(job),
         }
+    )
+
+
+def checkpoint_answer(checkpoint: Checkpoint, job: Job) -> CheckpointAnswer:
+    """Return a checkpoint as JSON tells it."""
+    losses = {m.split: m.value for m in job.curve if m.step == checkpoint.step and m.name == "loss"}
+    step = checkpoint.step
+    metrics = {"train_loss": losses.get("train"), "valid_loss": losses.get("validation")}
+    return CheckpointAnswer(
+        id=f"ftckpt-{job.id.removeprefix('ftjob-')}-{checkpoint.name}",
+        created_at=int(checkpoint.created_at.timestamp()),
+        fine_tuned_model_checkpoint=f"{tuned_name(job)}:ckpt-step-{step}",
+        fine_tuning_job_id=job.id,
+        step_number=step,
+        metrics=CheckpointMetrics(step=step, **metrics),
     )
 
 
@@ -213,7 +231,6 @@ def event_answer(event: JobEvent) -> EventAnswer:
     return EventAnswer.model_validate(
         {
             "id": f"{event.job_id}-{event.number}",
-            "number": event.number,
             "created_at": _seconds(event.created_at),
             "level": event.level,
             "type": event.kind,
@@ -240,6 +257,8 @@ def _details(job: Job) -> JobDetails:
     return JobDetails(
         configuration=job.order.configuration,
         chosen_by=job.order.chosen_by,
+        why=WHY.get(job.order.chosen_by, job.order.chosen_by),
+        suffix=job.order.suffix,
         recommendation_id=job.order.recommendation_id,
         rank=job.order.rank,
         progress=job.progress,
@@ -248,6 +267,7 @@ def _details(job: Job) -> JobDetails:
         retries=job.retries,
         checkpoint_step=job.checkpoint_step,
         forecast_seconds=job.order.forecast_seconds,
+        max_seconds=job.order.most_seconds,
         serve_with=job.order.serve_with,
         started_at=_seconds(job.started_at),
         run_id=job.run_id,
@@ -255,7 +275,8 @@ def _details(job: Job) -> JobDetails:
     )
 
 
-def _name(job: Job) -> str:
+def tuned_name(job: Job) -> str:
+    """Return the name of the model that a job makes."""
     return f"ft:{job.order.model.id}:{job.order.suffix or 'peftwise'}:{job.id[-8:]}"
 
 

@@ -1,7 +1,7 @@
 """From a request for a job to a checked order: model, files, configuration and form."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from metadata.checks import check, check_serving
 from metadata.errors import InvalidRequest
@@ -11,7 +11,8 @@ from metadata.records import Configuration, DatasetProfile, Device, ModelProfile
 from service.catalogue.models import Models
 from service.files.store import FileStore
 from service.jobs.records import Order
-from service.jobs.schemas import JobRequest
+from service.jobs.requests import Hyperparameters, JobRequest
+from service.jobs.wishes import check_wishes, most_seconds, with_wishes
 from service.recommender.schemas import RecommendedConfiguration
 from service.recommender.store import RecommendationStore
 
@@ -24,7 +25,18 @@ class Advice:
     first: RecommendedConfiguration
 
 
-Advise = Callable[[ModelProfile, DatasetProfile, Serving | None], Advice]
+@dataclass(frozen=True)
+class Asked:
+    """What the recommender is asked for a job, on the machine that will train it."""
+
+    model: ModelProfile
+    dataset: DatasetProfile
+    _: KW_ONLY
+    serve_with: Serving | None = None
+    most_seconds: float | None = None
+
+
+Advise = Callable[[Asked], Advice]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +58,7 @@ class _Choice:
     rank: int | None = None
     forecast_seconds: float | None = None
     serve_with: Serving | None = None
+    learning_rate_multiplier: float | None = None
 
 
 def check_order(request: JobRequest, desk: Desk) -> Order:
@@ -57,10 +70,12 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
         NotFound: There is no such file, recommendation or rank.
     """
     model = desk.models.find(request.model)
-    dataset = desk.files.get(request.training_file, param="training_file").profile
+    dataset = desk.files.profile(request.training_file, param="training_file")
     if request.validation_file is not None:
-        desk.files.get(request.validation_file, param="validation_file")
-    choice = _choose(request, model, dataset, desk)
+        desk.files.profile(request.validation_file, param="validation_file")
+    check_wishes(request.wished, request.peft)
+    bound = most_seconds(request.peft, desk.device)
+    choice = _choose(request, model, dataset, desk, most_seconds=bound)
     configuration = choice.configuration
     if request.seed is not None:
         configuration = configuration.model_copy(update={"seed": request.seed})
@@ -80,20 +95,28 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
         suffix=request.suffix,
         labels=request.metadata or {},
         priority=0 if request.peft is None else request.peft.priority,
+        learning_rate_multiplier=choice.learning_rate_multiplier,
+        most_seconds=bound,
     )
 
 
 def _choose(
-    request: JobRequest, model: ModelProfile, dataset: DatasetProfile, desk: Desk
+    request: JobRequest,
+    model: ModelProfile,
+    dataset: DatasetProfile,
+    desk: Desk,
+    *,
+    most_seconds: float | None,
 ) -> _Choice:
     peft = request.peft
-    if peft is None:
-        return _ask(model, dataset, desk, serve_with=None)
+    if peft is None or not (peft.recommendation_id or peft.configuration):
+        serve_with = None if peft is None else peft.serve_with
+        asked = Asked(model, dataset, serve_with=serve_with, most_seconds=most_seconds)
+        return _ask(asked, request.wished, desk)
     if peft.recommendation_id is not None:
         choice = _look_up(peft.recommendation_id, peft.rank, model, desk)
         return replace(choice, serve_with=peft.serve_with or choice.serve_with)
-    if peft.configuration is None:
-        return _ask(model, dataset, desk, serve_with=peft.serve_with)
+    assert peft.configuration is not None
     check(peft.configuration, model)
     task = Task(model=model, dataset=dataset, device=desk.device)
     return _Choice(
@@ -104,17 +127,21 @@ def _choose(
     )
 
 
-def _ask(
-    model: ModelProfile, dataset: DatasetProfile, desk: Desk, *, serve_with: Serving | None
-) -> _Choice:
-    advice = desk.advise(model, dataset, serve_with)
+def _ask(asked: Asked, wished: Hyperparameters, desk: Desk) -> _Choice:
+    advice = desk.advise(asked)
+    configuration = with_wishes(advice.first.configuration, wished)
+    task = Task(model=asked.model, dataset=asked.dataset, device=desk.device)
+    is_changed = configuration != advice.first.configuration
+    seconds = plan(configuration, task).train_seconds if is_changed else None
+    multiplier = wished.learning_rate_multiplier
     return _Choice(
-        configuration=advice.first.configuration,
+        configuration=configuration,
         chosen_by="recommender",
         recommendation_id=advice.recommendation_id,
         rank=advice.first.rank,
-        forecast_seconds=advice.first.train_seconds.expected,
-        serve_with=serve_with,
+        forecast_seconds=advice.first.train_seconds.expected if seconds is None else seconds,
+        serve_with=asked.serve_with,
+        learning_rate_multiplier=1.0 if multiplier == "auto" else multiplier,
     )
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from metadata.errors import NotFound, UnknownDevice
-from metadata.messages import Assignment, Claim, Outcome, Release, Renewed, Report
+from metadata.messages import Assignment, Claim, Limits, Outcome, Release, Renewed, Report
 from metadata.records import Device
 from service.catalogue.devices import Devices
 from service.dependencies import (
@@ -53,6 +53,7 @@ def claim(
         validation_file=order.validation_file is not None,
         configuration=order.configuration,
         serve_with=order.serve_with,
+        limits=Limits(train_seconds=order.most_seconds),
         generation=held.generation,
         checkpoint_folder=str(checkpoints / held.job.id),
         checkpoint_mark=mark_of(checkpoints),

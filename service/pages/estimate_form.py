@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from metadata.errors import InvalidConfiguration, InvalidRequest, PeftwiseError
 from metadata.records import Configuration
 from service.estimates.schemas import EstimateRequest
-from service.jobs.schemas import PeftChoice
+from service.jobs.requests import PeftChoice
 from service.pages import ask_form
 from service.pages.contexts import EstimateForm, Problem
 from service.validation import describe_errors, read_strictly

@@ -18,7 +18,7 @@ from service.dependencies import QueueDep, ServicesDep
 from service.errors import status_of
 from service.estimates.estimate import estimate
 from service.files.uploads import Upload, incoming_file
-from service.jobs.schemas import JobRequest, PeftChoice
+from service.jobs.requests import JobRequest, PeftChoice
 from service.jobs.submission import check_order
 from service.pages import ask_form, contexts, estimate_form, urls
 from service.pages.answer_view import view_answer

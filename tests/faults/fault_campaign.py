@@ -183,8 +183,8 @@ def main() -> int:
             server = real_server(Path(name))
             how: dict[str, Any] = {"pause_seconds": (4.0, 16.0), "epochs": REAL_EPOCHS}
         else:
-            server = light_server(Path(name), parallel_runs=4)
-            how = {"pause_seconds": (0.2, 1.5)}
+            server = light_server(Path(name), step_seconds=0.2, parallel_runs=4)
+            how = {"pause_seconds": (0.1, 0.8)}
         try:
             if options.real:
                 how["expected"] = undisturbed(server, epochs=REAL_EPOCHS)
@@ -206,12 +206,12 @@ def real_server(folder: Path) -> Server:
     )
 
 
-def light_server(folder: Path, **settings: object) -> Server:
+def light_server(folder: Path, *, step_seconds: float = 0.05, **settings: object) -> Server:
     """Return a server whose attempts train without a model, at a twentieth of the usual times."""
     return Server(
         folder / "data",
         {MODEL_ID: str(TINY)},
-        worker_python=light_python(folder),
+        worker_python=light_python(folder, step_seconds=step_seconds),
         lease_seconds=LEASE_SECONDS,
         stop_seconds=3.0,
         **settings,

@@ -60,12 +60,13 @@ def parent_of(pid: int) -> int:
         return 0
 
 
-def light_python(folder: Path) -> Path:
+def light_python(folder: Path, *, step_seconds: float) -> Path:
     """Return an interpreter for attempts whose trainer is `light_trainer`."""
     wrapper = folder / "light-python"
     wrapper.write_text(
         "#!/bin/sh\n"
         'case "$*" in *" attempt "*) set -- "$@" --trainer light_trainer;; esac\n'
+        f"export LIGHT_STEP_SECONDS={step_seconds}\n"
         f'PYTHONPATH="{HERE}:{HERE.parent.parent}" exec "{sys.executable}" "$@"\n'
     )
     wrapper.chmod(0o755)

@@ -21,7 +21,7 @@ from training_worker.resuming import folders
 from training_worker.trainer_messages import PREEMPTED, Done, Message, Note, Saved, Work
 
 STEPS = 40
-STEP_SECONDS = 0.05
+STEP_SECONDS = float(os.environ.get("LIGHT_STEP_SECONDS", "0.05"))
 RUN = "light"  # all attempts of a job are of the same run: nothing else shares its folder
 
 

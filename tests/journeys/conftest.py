@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,19 @@ STOP_SECONDS = 60
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[httpx.Client]:
     """Start `peftwise serve` on a free port, and stop it as Ctrl-C does."""
+    with serving(tmp_path) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Start one for all tests of a file."""
+    with serving(tmp_path_factory.mktemp("service")) as client:
+        yield client
+
+
+@contextmanager
+def serving(tmp_path: Path) -> Iterator[httpx.Client]:
     folder = tmp_path / "data"
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(folder)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PEFTWISE_")}

@@ -103,8 +103,18 @@ def test_a_rank_of_a_recommendation_is_what_runs(client: TestClient, file_id: st
         ({"seed": 2**40}, 400, "`seed`"),
         ({"suffix": "a/b"}, 400, "`suffix`"),
         ({"metadata": {"k": 1}}, 400, "`metadata.k`"),
-        ({"integrations": []}, 400, "not a field that this route knows"),
-        ({"hyperparameters": {"n_epochs": 3}}, 400, "n_epochs"),
+        ({"integrations": [{"type": "wandb"}]}, 400, "integrations"),
+        ({"user": "me"}, 400, "not a field that this route knows"),
+        ({"hyperparameters": {"n_epochs": 0}}, 400, "n_epochs"),
+        ({"hyperparameters": {"beta": 0.1}}, 400, "beta"),
+        ({"hyperparameters": {}, "method": {"type": "supervised"}}, 400, "got both"),
+        ({"method": {"type": "reinforcement"}}, 400, "method.type"),
+        ({"peft": {"max_usd": 1.0}}, 400, "PEFTWISE_USD_PER_HOUR"),
+        (
+            {"peft": {"configuration": CONFIGURATION}, "hyperparameters": {"n_epochs": 2}},
+            400,
+            "got both",
+        ),
         ({"peft": {}}, 400, "got none"),
         ({"peft": {"rank": 2}}, 400, "got none"),
         ({"peft": {"serve_with": "ollama"}}, 400, "'peft', 'merged' or 'vllm'"),
@@ -260,9 +270,9 @@ def test_jobs_and_events_are_listed_newest_first(client: TestClient, file_id: st
 
     assert [job["id"] for job in page["data"] + rest["data"]] == ids[::-1]
     assert (page["has_more"], rest["has_more"]) == (True, False)
-    assert [event["number"] for event in events["data"]] == [2, 1]
+    assert [int(event["id"].rpartition("-")[2]) for event in events["data"]] == [2, 1]
     older = client.get(f"{JOBS}/{ids[0]}/events", params={"after": events["data"][0]["id"]}).json()
-    assert [event["number"] for event in older["data"]] == [1]
+    assert [int(event["id"].rpartition("-")[2]) for event in older["data"]] == [1]
     assert client.get(f"{JOBS}/{ids[0]}/events", params={"after": "x"}).status_code == 400
 
 
@@ -272,3 +282,77 @@ def test_an_unknown_job_is_not_found(client: TestClient, path: str) -> None:
 
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "not_found_error"
+
+
+def test_wishes_change_what_the_recommender_chose(client: TestClient, file_id: str) -> None:
+    plain = create(client, file_id).json()["peft"]["configuration"]
+    wished = {"n_epochs": 2, "batch_size": 3, "learning_rate_multiplier": 2.0}
+    method = {"type": "supervised", "supervised": {"hyperparameters": wished}}
+
+    job = create(client, file_id, method=method).json()
+
+    found = job["peft"]["configuration"]
+    assert (found["epochs"], found["batch_size"]) == (2.0, 3)
+    rate = plain["optimizer"]["learning_rate"]
+    assert found["optimizer"]["learning_rate"] == pytest.approx(2 * rate)
+    assert found["method"] == plain["method"]
+    assert job["hyperparameters"] == wished == job["method"]["supervised"]["hyperparameters"]
+
+
+def test_a_job_ends_after_its_minutes_or_its_money(make_client: Any, jsonl: bytes) -> None:
+    client = make_client(usd_per_hour=2.0)
+    files = {"file": ("train.jsonl", jsonl)}
+    file_id = client.post("/v1/files", data={"purpose": "fine-tune"}, files=files).json()["id"]
+    both = {"max_minutes": 30.0, "max_usd": 0.5}
+
+    job = create(client, file_id, peft=both).json()
+    code = client.app.state.services.attempts.offer().code
+    assignment = client.post("/v1/worker/claim", json={"code": code}).json()
+
+    assert job["peft"]["max_seconds"] == 900.0  # half a dollar at two an hour
+    assert assignment["limits"]["train_seconds"] == 900.0
+
+
+def test_an_order_sent_again_by_openais_client_is_one_job(client: TestClient, file_id: str) -> None:
+    body = {"model": "peftwise-tiny", "training_file": file_id}
+
+    def send(count: int) -> str:
+        headers = {"x-stainless-retry-count": str(count)}
+        answer = client.post("/v1/fine_tuning/jobs", json=body, headers=headers)
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    first = send(0)
+    assert (send(1), send(2)) == (first, first)
+    second = send(0)  # the same order meant anew
+    assert second != first
+    assert send(1) == second
+
+
+def test_jobs_are_found_by_their_labels(client: TestClient, file_id: str) -> None:
+    blue = create(client, file_id, metadata={"team": "blue", "stage": "1"}).json()["id"]
+    red = create(client, file_id, metadata={"team": "red"}).json()["id"]
+    plain = create(client, file_id).json()["id"]
+
+    def found(query: str) -> list[str]:
+        jobs = client.get(f"/v1/fine_tuning/jobs?{query}").json()["data"]
+        return [job["id"] for job in jobs]
+
+    assert found("metadata[team]=blue") == [blue]
+    assert found("metadata[team]=blue&metadata[stage]=2") == []
+    assert found("metadata[team]=red") == [red]
+    assert found("metadata=null") == [plain]
+    assert len(found("")) == 3
+
+
+def test_a_key_in_the_header_makes_an_order_one(client: TestClient, file_id: str) -> None:
+    body = {"model": "peftwise-tiny", "training_file": file_id}
+    headers = {"Idempotency-Key": "order-1"}
+
+    jobs = [client.post("/v1/fine_tuning/jobs", json=body, headers=headers) for _ in range(2)]
+    other = client.post("/v1/fine_tuning/jobs", json=body | {"seed": 5}, headers=headers)
+    empty = client.post("/v1/fine_tuning/jobs", json=body, headers={"Idempotency-Key": ""})
+
+    assert jobs[0].json()["id"] == jobs[1].json()["id"]
+    assert (other.status_code, empty.status_code) == (400, 400)
+    assert "under a new key" in other.json()["error"]["message"]

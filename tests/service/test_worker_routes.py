@@ -54,7 +54,9 @@ class Worker:
     def print(self, piece: bytes, *, offset: int) -> Response:
         query = f"{self.attempt}/log?offset={offset}"
         return self.client.put(
-            query, content=piece, headers=self.headers | {"Content-Type": "application/octet-stream"}
+            query,
+            content=piece,
+            headers=self.headers | {"Content-Type": "application/octet-stream"},
         )
 
     def get(self, what: str) -> Response:
