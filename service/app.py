@@ -24,6 +24,7 @@ from service.runs.routes import router as runs
 from service.security import AnswerGuard, RequestGuard, check_settings
 from service.services import Services, open_services
 from service.settings import Settings
+from service.tuned.routes import router as tuned
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     files,
     estimates,
     jobs,
+    tuned,
     runs,
     catalogue,
     worker,

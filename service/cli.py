@@ -24,6 +24,7 @@ from service import (
     jobs_command,
     serving,
     terminal,
+    tuned_command,
     watching,
     worker_command,
 )
@@ -55,6 +56,8 @@ app.command("estimate")(estimate_command.estimate)
 app.command("backup")(backup_command.backup)
 app.command("calibrate")(calibrate_command.calibrate)
 app.command("doctor")(doctor_command.doctor)
+app.command("merge")(tuned_command.merge)
+app.command("try")(tuned_command.try_model)
 app.command("worker")(worker_command.worker)
 
 

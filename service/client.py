@@ -94,6 +94,13 @@ class Client:
         """Return whether the promises hold."""
         return self._call("GET", "/v1/doctor")
 
+    def download_model(self, job_id: str, into: Path) -> None:
+        """Write what a job made into a zip file."""
+        response = self._exchange("GET", f"/v1/fine_tuning/jobs/{_part(job_id)}/model")
+        if not response.is_success:
+            _read(response)
+        into.write_bytes(response.content)
+
     def offer(self, worker: str) -> Json | None:
         """Ask for a job to work on; None where none waits."""
         response = self._exchange("POST", "/v1/workers/offers", json={"worker": worker})

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from metadata.records import Configuration
 from service import command_parts as parts
-from service import terminal, watching, wording
+from service import terminal, tuned_command, watching, wording
 from service.reaching import client_of, settings_of
 
 app = typer.Typer(help="Jobs, newest first; `jobs show ID` for one.", rich_markup_mode=None)
@@ -63,6 +63,9 @@ def delete(job_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir =
     """Forget a job that has ended, with its log, checkpoints and adapter; its run stays."""
     found = client_of(settings_of(data_dir=data_dir)).delete_job(job_id)
     parts.answer(found, Text(f"Deleted {job_id}."), as_json=as_json)
+
+
+app.command("download")(tuned_command.download)
 
 
 def _mover(move: str) -> Callable[..., None]:

@@ -38,6 +38,7 @@ from service.recommender.schemas import (
 )
 from service.recommender.store import RecommendationStore
 from service.settings import Settings
+from service.tuned.store import Tuned
 
 Now = Callable[[], datetime]
 _IDS_AT_ONCE = 500
@@ -64,6 +65,7 @@ class Services:
     recorder: Recorder
     desk: Desk
     dispatcher: Dispatcher
+    tuned: Tuned
 
     def drain(self) -> None:
         """Start no more jobs, and have those that run here write a checkpoint and stop."""
@@ -93,6 +95,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     attempts = Attempts(engine, timing=timing, files=files)
     losses = Losses(engine, timing=timing)
     recorder = Recorder(engine, history)
+    queue = Queue(engine, live_jobs=settings.live_jobs)
     price = settings.usd_per_hour
     advise = partial(_advise, knowledge, recommendations, models, devices, now, price)
     return Services(
@@ -106,7 +109,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
         knowledge=knowledge,
         recommendations=recommendations,
         timing=timing,
-        queue=Queue(engine, live_jobs=settings.live_jobs),
+        queue=queue,
         attempts=attempts,
         losses=losses,
         logs=LogStore(settings.data_dir / "logs"),
@@ -118,6 +121,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             device=devices.here().model_copy(update={"usd_per_hour": price}),
             advise=advise,
         ),
+        tuned=Tuned(queue, history, settings.data_dir),
         dispatcher=_dispatcher(settings, engine, attempts, losses, recorder),
     )
 

@@ -13,6 +13,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train-child": ("training_worker.child", "train what stands on stdin (started by attempt)"),
     "campaign": ("training_worker.campaign", "train many configurations on many datasets"),
     "export": ("training_worker.export_command", "turn an adapter into merged weights or LoRA"),
+    "sample": (
+        "training_worker.sample_command",
+        "answer prompts by a base and what was made of it",
+    ),
     "calibrate": ("training_worker.calibration.command", "measure what this machine reaches"),
     "simulate": ("training_worker.simulation.command", "tell what a step needs, without a GPU"),
     "simulate-table": ("training_worker.simulation.table", "simulate many steps, for formulas"),

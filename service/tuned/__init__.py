@@ -1,0 +1,1 @@
+"""What jobs have made: download it, read its card, merge it, try it."""
