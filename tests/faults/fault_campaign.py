@@ -122,8 +122,17 @@ def _kill_one(server: Server, rng: random.Random) -> str:
     return ""
 
 
-def _under_way(server: Server, submitted: list[str]) -> list[str]:
-    return [job for job in submitted if server.job(job)["status"] in {"queued", "running"}]
+def _under_way(server: Server, submitted: list[str]) -> bool:
+    """Say whether any job has not ended, by the pages of the list."""
+    after, asked = None, set(submitted)
+    while True:
+        query = {"limit": "100"} | ({"after": after} if after else {})
+        page = server.http.get("/v1/fine_tuning/jobs", params=query).json()
+        if any(j["id"] in asked and j["status"] in {"queued", "running"} for j in page["data"]):
+            return True
+        if not page["has_more"]:
+            return False
+        after = page["last_id"]
 
 
 def _count(server: Server, submitted: list[str], books: Books, expected: Expected) -> None:
