@@ -63,6 +63,6 @@ def light(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def attached(tmp_path: Path) -> Iterator[Server]:
     """Return a server that starts nothing: workers attach themselves."""
-    server = light_server(tmp_path, executor="none")
+    server = light_server(tmp_path, executor="none", lease_seconds=6.0)
     yield server
     server.close()

@@ -26,7 +26,7 @@ from light_trainer import STEPS, loss_of
 TINY = HERE.parents[1] / "training_worker" / "base_models" / "peftwise-tiny"
 REAL_EPOCHS = 20.0
 LEASE_SECONDS = 3.0  # a twentieth of the usual one
-REST_SECONDS = 240.0  # until all is over once nothing is killed any more
+REST_SECONDS = 2400.0  # until all is over once nothing is killed any more, at the most
 SERVER_SHARE = 0.1  # of all kills: each costs some seconds
 
 
@@ -190,7 +190,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         if options.real:
             server = real_server(Path(name))
-            how: dict[str, Any] = {"pause_seconds": (4.0, 16.0), "epochs": REAL_EPOCHS}
+            how: dict[str, Any] = {"pause_seconds": (15.0, 45.0), "epochs": REAL_EPOCHS}
         else:
             server = light_server(Path(name), step_seconds=0.2, parallel_runs=4)
             how = {"pause_seconds": (0.1, 0.8)}
@@ -215,13 +215,19 @@ def real_server(folder: Path) -> Server:
     )
 
 
-def light_server(folder: Path, *, step_seconds: float = 0.05, **settings: object) -> Server:
+def light_server(
+    folder: Path,
+    *,
+    step_seconds: float = 0.05,
+    lease_seconds: float = LEASE_SECONDS,
+    **settings: object,
+) -> Server:
     """Return a server whose attempts train without a model, at a twentieth of the usual times."""
     return Server(
         folder / "data",
         {MODEL_ID: str(TINY)},
         worker_python=light_python(folder, step_seconds=step_seconds),
-        lease_seconds=LEASE_SECONDS,
+        lease_seconds=lease_seconds,
         stop_seconds=3.0,
         **settings,
     )
