@@ -43,12 +43,14 @@ DatabaseOption = Annotated[
 @app.command("describe")
 def describe_runs(runs: RunsOption = SHIPPED_RUNS) -> None:
     """Print what is in a file of runs."""
-    table = build_table(read_runs(runs))
+    known = read_runs(runs)
+    table = build_table(known)
     console = Console()
     console.print(
         f"{len(table.runs)} runs, {len(table.rows)} different, of {len(table.tasks)} tasks over "
         f"{len(table.groups)} datasets; {len(table.core_keys)} core configurations"
     )
+    _print_counts(console, "objective", Counter(run.objective.name for run in known))
     _print_counts(console, "state", Counter(run.state for run in table.runs))
     _print_counts(console, "method", Counter(c.method.name for c in table.configurations))
     _print_counts(console, "model", Counter(run.task.model.id for run in table.runs))

@@ -1,4 +1,4 @@
-"""Read training files: JSON Lines of chat messages, of prompt and completion, or of text.
+"""Read training files: JSON Lines of chats, of prompt and completion, of text, or of preferences.
 
 One line is one example. Every error says the line, the rule, what was seen and how to mend it.
 """
@@ -7,13 +7,29 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from metadata import preferences
 from metadata.errors import InvalidDataset
+from metadata.example_parts import (
+    Example,
+    Preference,
+    Turn,
+    check_turn_order,
+    invalid,
+    read_text,
+    read_turn,
+    shown,
+    unicode,
+)
+
+__all__ = ["Example", "Preference", "Splits", "Turn", "of_one_form", "parse_example"]
+__all__ += ["read_examples", "split_examples"]
 
 LINE_BYTES = 16 * 2**20  # far above any example; keeps one line from filling the memory
-SHOWN_CHARACTERS = 60  # of what was seen, in a message
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-ROLES = ("system", "user", "assistant")
-SHAPES = '{"messages": [...]}, {"prompt": ..., "completion": ...} or {"text": ...}'
+SHAPES = (
+    '{"messages": [...]}, {"prompt": ..., "completion": ...}, {"text": ...} or, for preferences, '
+    '{"prompt": ..., "chosen": ..., "rejected": ...}'
+)
 # Keys of other common formats, with what they are called here.
 RENAMED = {
     "instruction": "prompt",
@@ -28,26 +44,6 @@ RENAMED = {
 }
 MINIMUM = 3  # one example each to train, to validate and to test
 TRAIN_SHARE, VALIDATION_SHARE = 0.8, 0.1
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One message of a chat."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """One example; `turns` is None unless it is a chat, and `prompt` is empty for plain text.
-
-    For a chat, `completion` is the last assistant turn and `prompt` all that stands before it.
-    """
-
-    turns: tuple[Turn, ...] | None
-    prompt: str
-    completion: str
 
 
 @dataclass(frozen=True)
@@ -68,15 +64,41 @@ def read_examples(lines: Iterable[bytes]) -> Iterator[Example]:
         InvalidDataset: At the first bad line, which it names; or the file holds no example.
     """
     found = False
-    for line, raw in enumerate(lines, start=1):
-        text = _decode(raw.removeprefix(BYTE_ORDER_MARK) if line == 1 else raw, line).strip()
-        if text:
-            found = True
-            yield parse_example(_load(text, line), line=line)
+    for example in of_one_form(_numbered(lines)):
+        found = True
+        yield example
     if not found:
         raise InvalidDataset(
             f"A training file needs at least one example, got none. Write one per line: {SHAPES}."
         )
+
+
+def of_one_form(numbered: Iterable[tuple[int, Example]]) -> Iterator[Example]:
+    """Yield the examples of numbered lines, all of them preferences or none.
+
+    Raises:
+        InvalidDataset: A line is of the other form than the first.
+    """
+    are_preferences: bool | None = None
+    for line, example in numbered:
+        is_preference = isinstance(example, Preference)
+        if are_preferences not in {None, is_preference}:
+            words = ("a preference", "none") if is_preference else ("no preference", "one")
+            rule = "a file holds preferences in all its lines or in none"
+            raise InvalidDataset(
+                f"Line {line}: {rule}; this one is {words[0]}, the first is {words[1]}. "
+                f"Keep them in files of their own. Seen: {shown(example.completion)}.",
+                line=line,
+            )
+        are_preferences = is_preference
+        yield example
+
+
+def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, Example]]:
+    for line, raw in enumerate(lines, start=1):
+        text = _decode(raw.removeprefix(BYTE_ORDER_MARK) if line == 1 else raw, line).strip()
+        if text:
+            yield line, parse_example(_load(text, line), line=line)
 
 
 def parse_example(record: object, *, line: int) -> Example:
@@ -87,14 +109,16 @@ def parse_example(record: object, *, line: int) -> Example:
     """
     if not isinstance(record, dict):
         hint = " One line is one example, not an array of them." if record == [] else ""
-        raise _invalid(line, f"an example is a JSON object such as {SHAPES}.{hint}", record)
+        raise invalid(line, f"an example is a JSON object such as {SHAPES}.{hint}", record)
     if "messages" in record:
         return _chat(record["messages"], line)
+    if preferences.is_preference(record):
+        return preferences.parse_preference(record, line=line)
     if "prompt" in record or "completion" in record:
         return _pair(record, line)
     if "text" in record:
-        return Example(None, "", _text(record["text"], "text", line))
-    raise _invalid(line, f"an example is one of {SHAPES}.{_renaming(record)}", record)
+        return Example(None, "", read_text(record["text"], "text", line))
+    raise invalid(line, f"an example is one of {SHAPES}.{_renaming(record)}", record)
 
 
 def split_examples(examples: Sequence[Example]) -> Splits:
@@ -171,91 +195,44 @@ def _load(text: str, line: int) -> object:
     hint = " One line is one example, not an array of them." if text.startswith("[") else ""
     raise InvalidDataset(
         f"Line {line}: each line must be one whole JSON value; {problem}. "
-        f"Seen: {_shown(text)}. Mend or remove the line.{hint}",
+        f"Seen: {shown(text)}. Mend or remove the line.{hint}",
         line=line,
     )
 
 
 def _chat(messages: object, line: int) -> Example:
     if not isinstance(messages, list) or not messages:
-        raise _invalid(line, '"messages" is a list of {"role": ..., "content": ...}.', messages)
-    turns = tuple(_turn(message, line) for message in messages)
+        raise invalid(line, '"messages" is a list of {"role": ..., "content": ...}.', messages)
+    turns = tuple(read_turn(message, line) for message in messages)
     _check_order([turn.role for turn in turns], line)
     if not turns[-1].content.strip():
-        raise _invalid(
+        raise invalid(
             line, "the last assistant turn must not be empty. Fill or remove it.", turns[-1].content
         )
     return Example(turns, "\n".join(turn.content for turn in turns[:-1]), turns[-1].content)
 
 
-def _turn(message: object, line: int) -> Turn:
-    if not isinstance(message, dict):
-        raise _invalid(line, 'a message is an object {"role": ..., "content": ...}.', message)
-    role = message.get("role")
-    if role not in ROLES:
-        raise _invalid(line, f"a role is one of {', '.join(ROLES)}.", role)
-    content = message.get("content")
-    if not isinstance(content, str):
-        raise _invalid(line, 'the "content" of a message is text.', content)
-    return Turn(role, _unicode(content, line))
-
-
 def _check_order(roles: Sequence[str], line: int) -> None:
     if "assistant" not in roles:
-        raise _invalid(line, "a chat needs an assistant turn to learn from. Add one.", roles)
+        raise invalid(line, "a chat needs an assistant turn to learn from. Add one.", roles)
     if roles[-1] != "assistant":
-        raise _invalid(
+        raise invalid(
             line, f"a chat ends with the assistant. Remove the {roles[-1]} turn at its end.", roles
         )
-    spoken = roles[1:] if roles[0] == "system" else roles
-    expected = [("user", "assistant")[index % 2] for index in range(len(spoken))]
-    if list(spoken) != expected:
-        raise _invalid(
-            line,
-            "turns go system (optional, once, first), then user and assistant by turns. "
-            "Join neighbouring turns of one role.",
-            roles,
-        )
+    check_turn_order(roles, line)
 
 
 def _pair(record: dict[str, object], line: int) -> Example:
     for name in ("prompt", "completion"):
         if name not in record:
             rule = f'"prompt" and "completion" come together; "{name}" is missing.'
-            raise _invalid(line, rule + _renaming(record), record)
+            raise invalid(line, rule + _renaming(record), record)
     prompt = record["prompt"]
     if not isinstance(prompt, str):
-        raise _invalid(line, '"prompt" is text.', prompt)
-    return Example(None, _unicode(prompt, line), _text(record["completion"], "completion", line))
-
-
-def _text(value: object, name: str, line: int) -> str:
-    if not isinstance(value, str):
-        raise _invalid(line, f'"{name}" is text.', value)
-    if not value.strip():
-        raise _invalid(line, f'"{name}" must not be empty. Fill it or remove the line.', value)
-    return _unicode(value, line)
-
-
-def _unicode(text: str, line: int) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        rule = "text must not hold half a surrogate pair (\\ud800 to \\udfff). Remove it."
-        raise _invalid(line, rule, text) from None
-    return text
+        raise invalid(line, '"prompt" is text.', prompt)
+    return Example(None, unicode(prompt, line), read_text(record["completion"], "completion", line))
 
 
 def _renaming(record: dict[str, object]) -> str:
     renamed = [f'"{old}" to "{new}"' for old, new in RENAMED.items() if old in record]
     return f" Rename {', '.join(renamed)}." if renamed else ""
-
-
-def _invalid(line: int, rule: str, seen: object) -> InvalidDataset:
-    return InvalidDataset(f"Line {line}: {rule} Seen: {_shown(seen)}.", line=line)
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = text.encode("ascii", "backslashreplace").decode()
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."

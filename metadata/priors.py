@@ -2,7 +2,7 @@
 
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
-from metadata.records import Configuration, ModelProfile
+from metadata.records import Configuration, ModelProfile, Objective
 
 # Best LoRA rate over 14 Llama and Qwen models: 5e-5 * 10 * (2000 / width) ** power, with power
 # 0.781 for Llama and 0.0775 for Qwen. Schulman and Thinking Machines Lab, "LoRA Without Regret"
@@ -12,6 +12,9 @@ _LORA_FACTOR = 10.0
 _WIDTH = 2000.0
 _POWER = {"qwen2": 0.0775, "qwen3": 0.0775}
 _USUAL_POWER = 0.781
+# DPO's rate over the supervised one: the defaults of DPOConfig (1e-6) and SFTConfig (2e-5) of TRL
+# 1.16. Its example commands go further, to 1/40: 5e-7 and 2e-5, with LoRA 5e-6 and 2e-4.
+DPO_RATE_FACTOR = 1e-6 / 2e-5
 
 
 def width_rule_rate(model: ModelProfile) -> float:
@@ -32,6 +35,16 @@ def rate_ratio(configuration: Configuration, model: ModelProfile) -> float:
     if rate is None:
         return 1.0
     return rate / usual_rate(configuration.method.name, configuration.optimizer.name, model)
+
+
+def for_objective(configuration: Configuration, objective: Objective) -> Configuration:
+    """Return a configuration that suits supervised training with the objective's usual rate."""
+    rate = configuration.optimizer.learning_rate
+    if rate is None or objective.name != "dpo":
+        return configuration
+    scaled = {"learning_rate": rate * DPO_RATE_FACTOR}
+    optimizer = configuration.optimizer.model_copy(update=scaled)
+    return configuration.model_copy(update={"optimizer": optimizer})
 
 
 def carry_over(

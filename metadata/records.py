@@ -8,7 +8,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Scalar = bool | int | float | str | None
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -22,7 +22,10 @@ Quantization = Literal["none", "int8", "nf4"]
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 Clipping = Literal["global", "component", "none"]
 RunState = Literal["succeeded", "diverged", "out_of_memory", "timed_out", "failed"]
-DatasetKind = Literal["classification", "extraction", "generation", "text"]
+DatasetKind = Literal["classification", "extraction", "generation", "text", "preference"]
+TrainingObjective = Literal["supervised", "dpo"]
+
+DPO_BETA = 0.1  # the usual one: section 6 of arXiv 2305.18290, and TRL's default
 
 
 class Record(BaseModel):
@@ -82,6 +85,33 @@ class Configuration(Record):
     def key(self) -> str:
         """Name the configuration by its content, the seed left out, so that repeats group."""
         return content_hash(self.model_dump(mode="json", exclude={"seed"}))[:16]
+
+
+class Objective(Record):
+    """What a run lowers: the loss of the completions, or that of DPO (arXiv 2305.18290).
+
+    `beta` is DPO's own: how dearly it is paid to leave the base.
+    """
+
+    name: TrainingObjective = "supervised"
+    beta: Annotated[float, Field(gt=0, le=100)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_the_usual_beta(cls, values: object) -> object:
+        is_open = isinstance(values, dict) and values.get("beta") is None
+        if isinstance(values, dict) and is_open and values.get("name") == "dpo":
+            return {**values, "beta": DPO_BETA}
+        return values
+
+    @model_validator(mode="after")
+    def _has_beta_where_it_counts(self) -> "Objective":
+        if self.name != "dpo" and self.beta is not None:
+            raise ValueError(f"beta is of dpo alone, got {self.beta} beside {self.name}")
+        return self
+
+
+SUPERVISED = Objective()
 
 
 class ModelProfile(Record):
@@ -182,10 +212,24 @@ class Measurement(Record):
     split: Literal["train", "validation", "test"]
 
 
+class PreferenceScores(Record):
+    """How far DPO moved the held-out pairs: means of the margin between a pair's two rewards.
+
+    A reward is beta times the log-probability of a completion less the base's. `accuracy` is the
+    share of pairs whose margin is above 0, ties half, so that the base itself has 0.5.
+    """
+
+    base_margin: float
+    margin: float
+    base_accuracy: Annotated[float, Field(ge=0, le=1)]
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+
+
 class Scores(Record):
     """Held-out results on the test split; losses are nats per completion token.
 
-    `gain` of a checkpoint is `base_loss` minus its loss: the score by which runs are ranked.
+    Of DPO they are its loss, in nats per pair. `gain` of a checkpoint is `base_loss` minus its
+    loss: the score by which runs are ranked.
     """
 
     base_loss: float
@@ -196,9 +240,10 @@ class Scores(Record):
     forgotten: float | None = Field(
         default=None, description="nats per token lost on text of the base's own kind"
     )
+    preference: PreferenceScores | None = Field(default=None, description="of DPO alone")
 
     def gain(self, keep: Literal["best", "last"]) -> float:
-        """Return nats per token gained over the frozen base by the checkpoint that is kept."""
+        """Return nats gained over the frozen base by the checkpoint that is kept."""
         return self.base_loss - (self.best_loss if keep == "best" else self.last_loss)
 
 
@@ -230,6 +275,7 @@ class Run(Record):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     task: Task
     configuration: Configuration
+    objective: Objective = SUPERVISED
     state: RunState
     reason: Annotated[str, Field(max_length=2000)] = ""
     curve: tuple[Measurement, ...] = ()
@@ -249,7 +295,7 @@ class Run(Record):
 
     @property
     def score(self) -> float | None:
-        """Return nats per token gained over the frozen base, or None where nothing was scored."""
+        """Return nats gained over the frozen base, or None where nothing was scored."""
         return None if self.scores is None else self.scores.gain(self.configuration.keep)
 
 

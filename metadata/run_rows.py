@@ -13,8 +13,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from metadata.database import Base, Text, UtcDateTime
 from metadata.errors import InvalidRequest
-from metadata.records import Measurement, Run, Scalar
+from metadata.records import SUPERVISED, Measurement, Run, Scalar
 
+SUPERVISED_JSON = SUPERVISED.model_dump_json()
 CHUNK_POINTS = 500  # about 20 kB of JSON, one read for most runs
 
 Figures = dict[str, Scalar | datetime]
@@ -70,6 +71,7 @@ class RunRow(Base):
     # JSON as text keeps every float as it was written; PostgreSQL's jsonb would not keep -0.0.
     task: Mapped[dict[str, Any]] = mapped_column(JSON)
     configuration: Mapped[dict[str, Any]] = mapped_column(JSON)
+    objective: Mapped[dict[str, Any]] = mapped_column(JSON, server_default=SUPERVISED_JSON)
     scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     costs: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     versions: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -99,7 +101,7 @@ class CurveChunk(Base):
     points: Mapped[list[list[Any]]] = mapped_column(JSON)
 
 
-JSON_PARTS = ("task", "configuration", "scores", "costs", "versions", "origin")
+JSON_PARTS = ("task", "configuration", "objective", "scores", "costs", "versions", "origin")
 FIGURES = tuple(c.key for c in RunRow.__table__.columns if c.key not in JSON_PARTS)
 
 

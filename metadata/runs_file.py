@@ -23,10 +23,11 @@ from metadata.run_rows import FIGURES, JSON_PARTS, RunRow, columns, point_of
 
 SHIPPED_RUNS = Path(__file__).parent / "data" / "runs.parquet"
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _VERSION_KEY = b"peftwise.runs"
 _OWN_FIELDS = ("id", "state", "reason", "core", "created_at")
 _JSON_COLUMNS = (*JSON_PARTS, "curve")
+_READ = {"1": frozenset({"objective"}), SCHEMA_VERSION: frozenset[str]()}  # what each may lack
 _TYPES: Mapping[type[TypeEngine[Any]], pa.DataType] = {
     String: pa.string(),
     BigInteger: pa.int64(),
@@ -64,7 +65,8 @@ def read_runs(path: Path) -> list[Run]:
     """
     table = _read_table(path)
     _check_schema(path, table.schema)
-    needed = table.select([*_OWN_FIELDS, *_JSON_COLUMNS]).to_pylist()
+    names = [name for name in (*_OWN_FIELDS, *_JSON_COLUMNS) if name in table.column_names]
+    needed = table.select(names).to_pylist()
     return [_run(row, number, path) for number, row in enumerate(needed, start=1)]
 
 
@@ -111,7 +113,7 @@ def _read_table(path: Path) -> pa.Table:
 
 def _check_schema(path: Path, schema: pa.Schema) -> None:
     version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode(errors="replace")
-    if version != SCHEMA_VERSION:
+    if version not in _READ:
         raise InvalidRequest(
             f"{path.name} needs the layout of runs {SCHEMA_VERSION}, got {version[:20]}. "
             "Write it again with `python -m metadata export` of this version."
@@ -119,6 +121,8 @@ def _check_schema(path: Path, schema: pa.Schema) -> None:
     expected = _schema()
     for name in (*_OWN_FIELDS, *_JSON_COLUMNS):
         count = len(schema.get_all_field_indices(name))
+        if count == 0 and name in _READ[version]:
+            continue
         if count != 1:
             raise InvalidRequest(
                 f"{path.name} needs one column {name}, got {count}. Export the runs again."
@@ -134,7 +138,7 @@ def _run(row: Mapping[str, Any], number: int, path: Path) -> Run:
     """Check one row; its number counts from 1."""
     try:
         values = {name: row[name] for name in _OWN_FIELDS}
-        for name in _JSON_COLUMNS:
+        for name in (one for one in _JSON_COLUMNS if one in row):
             values[name] = None if row[name] is None else json.loads(row[name])
         values["curve"] = [_measurement(point) for point in values["curve"]]
         return Run.model_validate(values)

@@ -17,7 +17,7 @@ import numpy as np
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.features import describe, describe_task
-from metadata.records import Configuration, Run, Task
+from metadata.records import SUPERVISED, Configuration, Run, Task
 from metadata.regret import failed_shares, mean_score, noise_of, regrets
 from metadata.relative import describe_alone, relative_key
 
@@ -133,15 +133,18 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
 
 
 def build_table(runs: Iterable[Run]) -> Table:
-    """Arrange runs as arrays; the order they come in makes no difference.
+    """Arrange supervised runs as arrays; the order they come in makes no difference.
+
+    Runs of another objective are left out: their losses are not to be compared with these.
 
     Raises:
-        TooFewRuns: There is no run at all.
+        TooFewRuns: There is no supervised run at all.
     """
-    ordered = tuple(sorted(runs, key=lambda run: run.id))
+    supervised = (run for run in runs if run.objective == SUPERVISED)
+    ordered = tuple(sorted(supervised, key=lambda run: run.id))
     if not ordered:
         raise TooFewRuns(
-            "A table needs at least one run, got 0. "
+            "A table needs at least one supervised run, got 0. "
             "Make some with `python -m training_worker campaign` or import them."
         )
     rows = _group_rows(ordered)

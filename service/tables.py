@@ -10,6 +10,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column
 
 from metadata.database import Base, Text, UtcDateTime
+from metadata.run_rows import SUPERVISED_JSON
 
 Json = dict[str, Any]
 
@@ -50,6 +51,7 @@ class JobRow(Base):
     model: Mapped[Json] = mapped_column(JSON)
     dataset: Mapped[Json] = mapped_column(JSON)
     configuration: Mapped[Json] = mapped_column(JSON)
+    objective: Mapped[Json] = mapped_column(JSON, server_default=SUPERVISED_JSON)
     chosen_by: Mapped[str] = mapped_column(Text)
     recommendation_id: Mapped[str | None] = mapped_column(Text)
     rank: Mapped[int | None] = mapped_column(Integer)

@@ -10,7 +10,7 @@ from math import log2
 import numpy as np
 
 from metadata.errors import InvalidDataset
-from metadata.examples import Example
+from metadata.examples import Example, Preference
 from metadata.records import DatasetKind, DatasetProfile, Lengths
 
 SAMPLE_BYTES = 2**20  # compressed to measure repetition; zlib looks back only 32 KiB anyway
@@ -34,7 +34,8 @@ def profile_dataset(
 
     Returns:
         Lengths in UTF-8 bytes. `compression_ratio` is zlib's compressed size over the raw one, of
-        evenly spaced examples; `repeated_word_fraction` the share of words seen before.
+        evenly spaced examples; `repeated_word_fraction` the share of words seen before. Of
+        preferences, the completions that are preferred are described.
 
     Raises:
         InvalidDataset: There is no example.
@@ -65,11 +66,13 @@ def profile_dataset(
 def _fingerprint(examples: Iterable[Example]) -> str:
     digest = hashlib.sha256()
     for example in examples:
-        content = (
+        content: list[object] = (
             [example.prompt, example.completion]
             if example.turns is None
             else [[turn.role, turn.content] for turn in example.turns]
         )
+        if isinstance(example, Preference):
+            content.append([example.rejected])
         digest.update(json.dumps(content, separators=(",", ":")).encode() + b"\n")
     return digest.hexdigest()
 
@@ -109,6 +112,8 @@ def _compression_ratio(examples: Sequence[Example]) -> float:
 def _kind(
     examples: Sequence[Example], completion: Lengths, *, distinct_completions: int
 ) -> DatasetKind:
+    if isinstance(examples[0], Preference):
+        return "preference"
     if not any(example.prompt.strip() for example in examples):
         return "text"
     labelled = distinct_completions <= min(LABELS, len(examples) / EXAMPLES_PER_LABEL)

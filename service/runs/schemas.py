@@ -7,6 +7,7 @@ from metadata.records import (
     Configuration,
     Costs,
     Measurement,
+    Objective,
     Origin,
     Record,
     Run,
@@ -30,6 +31,7 @@ class RunAnswer(Record):
     score: float | None
     task: Task
     configuration: Configuration
+    objective: Objective
     scores: Scores | None
     costs: Costs | None
     core: bool

@@ -4,7 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -28,6 +28,7 @@ from metadata.database import (
 )
 from metadata.errors import Conflict, InvalidRequest, Unavailable
 from metadata.history import History
+from metadata.records import Objective, Run
 from metadata.run_rows import CurveChunk
 
 OPEN_IN_ANOTHER_PROCESS = (
@@ -291,3 +292,18 @@ def test_rebuilding_a_table_of_sqlite_keeps_the_rows_that_point_to_it(
         with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as raw:
             assert raw.execute("SELECT count(*) FROM curves").fetchone() == (1,)
         raw.close()
+
+
+def test_runs_and_jobs_of_before_are_supervised_and_dpo_goes_with_the_step(
+    database_url: str, make_run: Callable[..., Run]
+) -> None:
+    before, dpo = make_run(0), make_run(1, objective=Objective(name="dpo", beta=0.2))
+    with opened(database_url) as engine:
+        History(engine).add_many([before, dpo])
+        with engine.begin() as connection:
+            command.downgrade(migrations(connection), "0005")
+        migrate(engine)
+
+        assert [run.objective for run in History(engine).stream()] == [before.objective]
+        assert History(engine).add(dpo)
+        assert History(engine).get(dpo.id) == dpo

@@ -3,8 +3,8 @@ import pytest
 from metadata.features.model import find_model
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
-from metadata.priors import carry_over, rate_ratio, usual_rate, width_rule_rate
-from metadata.records import Choice, Configuration, OptimizerChoice
+from metadata.priors import carry_over, for_objective, rate_ratio, usual_rate, width_rule_rate
+from metadata.records import Choice, Configuration, Objective, OptimizerChoice
 
 TINY = find_model("peftwise-tiny")
 LLAMA = find_model("meta-llama/Llama-3.2-3B")
@@ -56,3 +56,13 @@ def test_carrying_over_keeps_the_ratio_and_comes_back() -> None:
     assert rate_ratio(there, LLAMA) == pytest.approx(rate_ratio(lora(1e-3), TINY))
     assert back.optimizer.learning_rate == pytest.approx(1e-3)
     assert carry_over(lora(None), known=TINY, new=LLAMA) == lora(None)
+
+
+def test_dpo_takes_a_twentieth_of_the_supervised_rate_and_nothing_else_changes() -> None:
+    supervised = lora(2e-4)
+
+    changed = for_objective(supervised, Objective(name="dpo"))
+
+    assert changed.optimizer.learning_rate == pytest.approx(1e-5)
+    assert changed.model_copy(update={"optimizer": supervised.optimizer}) == supervised
+    assert for_objective(supervised, Objective()) == supervised

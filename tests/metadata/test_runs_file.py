@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from metadata.errors import InvalidRequest
-from metadata.records import Origin, Run
+from metadata.records import Objective, Origin, Run
 from metadata.run_rows import FIGURES, figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
 
@@ -17,7 +17,8 @@ from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
 def runs(make_run: Any) -> list[Run]:
     failed = make_run(2, state="failed", reason="no disk", scores=None, costs=None, points=0)
     named = make_run(3, origin=Origin(source='"<b>\\u0000\U0001f525', detail="\n,"))
-    return [make_run(0), make_run(1, points=1000, core=True), failed, named]
+    dpo = make_run(4, objective=Objective(name="dpo", beta=0.3))
+    return [make_run(0), make_run(1, points=1000, core=True), failed, named, dpo]
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_damaged_file_is_refused_or_read_but_never_crashes(file: Path) -> None
         damaged[position] ^= 0xFF
         file.write_bytes(damaged)
         with contextlib.suppress(InvalidRequest):  # any other error is a crash
-            assert len(read_runs(file)) == 4
+            assert len(read_runs(file)) == 5
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_parquet_of_another_layout_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.parquet"
     pq.write_table(pa.table({"id": ["a"]}), path)
 
-    with pytest.raises(InvalidRequest, match="layout of runs 1, got none"):
+    with pytest.raises(InvalidRequest, match="layout of runs 2, got none"):
         read_runs(path)
 
 
@@ -148,7 +149,7 @@ def test_a_column_that_is_missing_or_of_another_type_is_named(file: Path, change
     if change == "drop":
         table = table.drop_columns(["core"])
     elif change == "retype":
-        table = table.set_column(number, "core", pa.array(["yes"] * 4))
+        table = table.set_column(number, "core", pa.array(["yes"] * 5))
     else:
         table = table.append_column("core", table.column("core"))
     pq.write_table(table, file)
@@ -163,3 +164,15 @@ def test_the_shipped_runs_are_valid() -> None:
 
     assert len(runs) >= 400
     assert len({run.task.dataset.group for run in runs}) >= 12
+
+
+def test_a_file_made_before_there_were_objectives_is_of_supervised_runs(
+    tmp_path: Path, make_run: Any
+) -> None:
+    supervised = make_run(0)
+    write_runs(tmp_path / "runs.parquet", [supervised])
+    table = pq.read_table(tmp_path / "runs.parquet")
+    old = table.drop_columns("objective").replace_schema_metadata({"peftwise.runs": "1"})
+    pq.write_table(old, tmp_path / "old.parquet")
+
+    assert read_runs(tmp_path / "old.parquet") == [supervised]

@@ -8,7 +8,7 @@ import pytest
 
 from metadata.errors import TooFewRuns
 from metadata.priors import carry_over
-from metadata.records import Configuration, Run, Scores, Task
+from metadata.records import Configuration, Objective, Run, Scores, Task
 from metadata.relative import relative_key
 from metadata.table import build_table, without_groups
 
@@ -232,3 +232,13 @@ def test_without_a_dataset_nothing_of_it_is_left(world: ModuleType) -> None:
     rows = np.flatnonzero(table.row_groups != 1)
     assert np.array_equal(left.regret_N, table.regret_N[rows])
     assert [row[0].id for row in left.rows] == [table.rows[row][0].id for row in rows]
+
+
+def test_runs_of_another_objective_are_left_out(core: list[Run]) -> None:
+    dpo = core[0].model_copy(update={"id": "dpo", "objective": Objective(name="dpo")})
+
+    table = build_table([*core, dpo])
+
+    assert table.runs == build_table(core).runs
+    with pytest.raises(TooFewRuns, match="at least one supervised run"):
+        build_table([dpo])
