@@ -113,6 +113,7 @@ class Outcome(Record):
     costs: Costs | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     device_name: str = ""
+    device_count: Annotated[int, Field(ge=1, le=1024)] = 1
     adapter_folder: str | None = None
 
 

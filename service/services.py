@@ -1,5 +1,7 @@
 """All that the routes share, put together once from the settings."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,13 +11,16 @@ import pyarrow.parquet
 from sqlalchemy import Engine, select
 
 from metadata.database import open_database, read_session
-from metadata.features.device import THIS_MACHINE
+from metadata.errors import UnknownDevice
+from metadata.features.device import GIB, THIS_MACHINE
 from metadata.history import History
+from metadata.records import Device
 from metadata.run_rows import RunRow
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from service.catalogue.devices import FOLDER, Devices
 from service.catalogue.models import Models
 from service.executors import EXECUTORS
+from service.executors.devices import first_gpu
 from service.executors.dispatcher import Dispatcher
 from service.files.store import FileStore
 from service.housekeeping import Housekeeping
@@ -96,8 +101,9 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     losses = Losses(engine, timing=timing)
     recorder = Recorder(engine, history)
     queue = Queue(engine, live_jobs=settings.live_jobs)
-    price = settings.usd_per_hour
-    advise = partial(_advise, knowledge, recommendations, models, devices, now, price)
+    device = _device_of_attempts(settings, devices)
+    hardware = _hardware(device)
+    advise = partial(_advise, knowledge, recommendations, models, devices, now, hardware)
     return Services(
         settings=settings,
         now=now,
@@ -118,11 +124,34 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             models=models,
             files=files,
             recommendations=recommendations,
-            device=devices.here().model_copy(update={"usd_per_hour": price}),
+            device=device,
             advise=advise,
         ),
         tuned=Tuned(queue, history, settings.data_dir),
         dispatcher=_dispatcher(settings, engine, attempts, losses, recorder),
+    )
+
+
+def _device_of_attempts(settings: Settings, devices: Devices) -> Device:
+    """Return what trains here: the GPUs of one attempt, else the processor that all share."""
+    gpu = first_gpu(os.environ) if settings.executor == "local" else None
+    device, count = devices.here(), settings.devices_per_run
+    if gpu is not None:
+        with contextlib.suppress(UnknownDevice):
+            device = devices.find(gpu.name, count=count, memory_gib=gpu.memory_gib)
+    price = settings.usd_per_hour  # of the machine
+    return device.model_copy(update={"usd_per_hour": price and price / device.count})
+
+
+def _hardware(device: Device) -> Hardware:
+    """Return a device as the recommender is asked for it."""
+    if device.kind == "cpu":
+        return Hardware(device=THIS_MACHINE, usd_per_hour=device.usd_per_hour)
+    return Hardware(
+        device=device.name,
+        count=device.count,
+        memory_gib=device.memory_bytes / GIB,
+        usd_per_hour=device.usd_per_hour,
     )
 
 
@@ -136,6 +165,7 @@ def _dispatcher(
         losses,
         None if make_executor is None else make_executor(settings),
         name=f"{settings.executor}:{mark[:8]}",
+        devices=settings.devices_per_run,
         tidy=Housekeeping(engine, recorder, settings),
     )
 
@@ -164,14 +194,14 @@ def _advise(
     models: Models,
     devices: Devices,
     now: Now,
-    price: float | None,
+    hardware: Hardware,
     asked: Asked,
 ) -> Advice:
     """Ask the recommender what this machine should run, and keep its answer."""
     request = RecommendationRequest(
         base_model=BaseModelChoice(id=asked.model.id),
         dataset=DatasetChoice(profile=asked.dataset),
-        hardware=Hardware(device=THIS_MACHINE, usd_per_hour=price),
+        hardware=hardware,
         budget=Budget(
             train_minutes=None if asked.most_seconds is None else asked.most_seconds / 60
         ),

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         default=Path(sys.executable), description="interpreter in which torch is installed"
     )
     parallel_runs: Annotated[int, Field(ge=1, le=64)] = 1
+    devices_per_run: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="that train one job together, each by a process of its own"
+    )
     lease_seconds: Annotated[float, Field(gt=0)] = Field(
         default=60.0, description="how long an attempt may be silent; renewals and waits follow"
     )

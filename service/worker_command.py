@@ -1,6 +1,6 @@
 """`peftwise worker`: attach this machine to a service, by its URL and key.
 
-It asks for work and starts `python -m training_worker attempt` for each job, one a device.
+It asks for work and starts `python -m training_worker attempt` for each job.
 """
 
 import signal
@@ -24,7 +24,10 @@ AWAY_SECONDS = 10.0  # before a service that is away is asked again
 def worker(
     url: Annotated[str, typer.Option(help="Of the service.", envvar="PEFTWISE_URL")],
     name: Annotated[str, typer.Option(help="Shown in the events of jobs [this host].")] = "",
-    parallel_runs: Annotated[int | None, typer.Option(help="Runs at once, one a device.")] = None,
+    parallel_runs: Annotated[int | None, typer.Option(help="Runs at once.")] = None,
+    devices_per_run: Annotated[
+        int | None, typer.Option(help="Devices that train one job together [1].")
+    ] = None,
     once: Annotated[bool, typer.Option(help="Do one job and end.")] = False,
     data_dir: parts.DataDir = None,
 ) -> None:
@@ -32,7 +35,9 @@ def worker(
 
     The key is read from PEFTWISE_API_KEY.
     """
-    settings = settings_of(data_dir=data_dir, parallel_runs=parallel_runs)
+    settings = settings_of(
+        data_dir=data_dir, parallel_runs=parallel_runs, devices_per_run=devices_per_run
+    )
     client = connect(url, api_key=key_of(settings))
     executor = LocalExecutor(settings, url=client.url)
     if (missing := executor.missing()) is not None:
@@ -42,15 +47,19 @@ def worker(
         signal.signal(number, lambda *_: stopped.set())
     console = terminal.make_console(stderr=True)
     console.print(terminal.plain(f"Working for {client.url}. Ctrl-C stops it."))
-    Attached(client, executor, name=name or socket.gethostname()).work(stopped, once=once)
+    attached = Attached(
+        client, executor, name=name or socket.gethostname(), devices=settings.devices_per_run
+    )
+    attached.work(stopped, once=once)
 
 
 class Attached:
     """Brings a service's jobs and this machine's processes together."""
 
-    def __init__(self, client: Client, executor: LocalExecutor, *, name: str) -> None:
-        """Keep whom to ask, what starts attempts, and who asks."""
+    def __init__(self, client: Client, executor: LocalExecutor, *, name: str, devices: int) -> None:
+        """Keep whom to ask, what starts attempts, who asks, and the devices of each attempt."""
         self._client, self._executor, self._name = client, executor, name
+        self._devices = devices
         self._console = terminal.make_console(stderr=True)
 
     def work(self, stopped: threading.Event, *, once: bool) -> None:
@@ -89,7 +98,7 @@ class Attached:
         if offered is None:
             return 0
         try:
-            self._executor.submit(offered["attempt_id"], offered["code"])
+            self._executor.submit(offered["attempt_id"], offered["code"], devices=self._devices)
         except PeftwiseError as error:  # the offer runs out and is made again
             self._say(str(error))
             return 0

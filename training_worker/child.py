@@ -132,6 +132,7 @@ def outcome_of(result: RunResult) -> Outcome:
         costs=result.costs,
         versions=result.versions,
         device_name=result.device_name,
+        device_count=ranks.devices(),
         adapter_folder=result.adapter_folder.name if result.adapter_folder else None,
     )
 

@@ -1,11 +1,12 @@
 """Several processes train one model: each takes a share of every batch, and all take every step.
 
-They are started by `torch.distributed.run`, which tells each its rank. What ends a run, such as a
+They are started by `launcher`, which tells each its rank. What ends a run, such as a
 loss that is no number or too little memory, is agreed on, so that none waits for one that is gone.
 A process by itself is a world of one, to which all of this changes nothing.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,6 +43,8 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "nccl" if has_gpu else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    if rank == 0:
+        sys.stderr.write(f"{size} processes train together, joined by {backend}.\n")
     try:
         yield
     finally:
@@ -70,6 +73,11 @@ def rank() -> int:
 def size() -> int:
     """Return how many processes train together."""
     return distributed.get_world_size() if _is_one_of_several() else 1
+
+
+def devices() -> int:
+    """Return on how many devices is trained: processes without GPUs share one, the processor."""
+    return size() if torch.cuda.is_available() else 1
 
 
 def is_first() -> bool:
@@ -121,7 +129,8 @@ def add_up(tensors: Sequence[torch.Tensor]) -> None:
         return
     for tensor in tensors:
         moved = tensor.to(_device())
-        distributed.all_reduce(moved)
+        with _together():
+            distributed.all_reduce(moved)
         tensor.copy_(moved)
 
 
@@ -137,7 +146,8 @@ def add_gradients(weights: Mapping[str, nn.Parameter]) -> None:
         of_dtype = [one for one in reached if one.dtype == dtype]
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in of_dtype]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        distributed.all_reduce(flat)
+        with _together():
+            distributed.all_reduce(flat)
         sums = flat.split([one.numel() for one in of_dtype])
         for weight, summed in zip(of_dtype, sums, strict=True):
             weight.grad = summed.view_as(weight)
@@ -150,7 +160,8 @@ def share_first(tensors: Sequence[torch.Tensor]) -> None:
         return
     for tensor in tensors:
         moved = tensor.detach().to(_device()).contiguous()
-        distributed.broadcast(moved, 0)
+        with _together():
+            distributed.broadcast(moved, 0)
         tensor.copy_(moved)
 
 
@@ -158,8 +169,22 @@ def _reduced(value: float, how: "distributed.ReduceOp.RedOpType") -> float:
     if size() == 1:
         return value
     held = torch.tensor([value], dtype=torch.float64, device=_device())
-    distributed.all_reduce(held, op=how)
-    return float(held[0])
+    with _together():
+        distributed.all_reduce(held, op=how)
+        return float(held[0])
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Die where another process is gone: the run has not failed, and its job is tried again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        sys.stderr.write(f"Lost the other processes: {error}\n")
+        sys.stderr.flush()
+        os.abort()  # as NCCL's own watchdog ends a process
 
 
 def _device() -> torch.device:

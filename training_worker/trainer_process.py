@@ -1,24 +1,31 @@
 """The child that trains: started with its work, listened to, asked to stop, killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
+
+import psutil
 
 from training_worker.descendants import PR_SET_PDEATHSIG, kill_descendants
 
 _PIECE = 65_536  # bytes of what the trainer prints, read at once
-# Becomes the launcher of ranks, and asks for its own end at that of its parent first.
-_LAUNCH = f"""\
+_PARENT = "PEFTWISE_PARENT"  # names the process at whose death the launcher, then a rank, dies
+_SURE = int(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has the one only
+# Becomes the launcher or a rank, and asks before that to be killed when its parent dies: a rank
+# imports torch for seconds before it could ask itself.
+_DIE_WITH_PARENT = f"""\
 import ctypes, os, sys
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGTERM)})
-    if os.getppid() != int(sys.argv[1]):
+    ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {_SURE})
+    if os.getppid() != int(os.environ["{_PARENT}"]):
         sys.exit(1)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+os.environ["{_PARENT}"] = str(os.getpid())
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
@@ -29,9 +36,27 @@ def command_of(processes: int, *, trainer: Sequence[str], work: IO[bytes]) -> li
     """
     if processes == 1:
         return [sys.executable, *trainer]
-    ranks = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    bound = [sys.executable, "-c", _DIE_WITH_PARENT]
+    launcher = ["-m", "training_worker.launcher", str(processes)]
     file = ["--work", f"/proc/{os.getpid()}/fd/{work.fileno()}"]
-    return [sys.executable, "-c", _LAUNCH, str(os.getpid()), *ranks, *trainer, *file]
+    return [*bound, *launcher, *bound, *trainer, *file]
+
+
+def environment_of(processes: int, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a trainer; ranks share the threads that one process would have."""
+    # Threads that spin long while they wait for each other make a small model crawl on a machine
+    # that is shared: a third less time there, and no more on an idle one.
+    environment = {"GOMP_SPINCOUNT": "20000", **given, _PARENT: str(os.getpid())}
+    threads = given.get("OMP_NUM_THREADS") or str(_processors())
+    if processes > 1 and threads.isdecimal():
+        environment["OMP_NUM_THREADS"] = str(max(1, int(threads) // processes))
+    return environment
+
+
+def _processors() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Trainer:
@@ -57,16 +82,13 @@ class Trainer:
             work: The open file of its `Work`, at its front.
             on_print: Told what it writes to standard error, from a thread.
         """
-        # Threads that spin long while they wait for each other make a small model crawl on a
-        # machine that is shared: a third less time there, and no more on an idle one.
-        environment = {"GOMP_SPINCOUNT": "20000", **os.environ}
         with self._lock:
             process = self._process = subprocess.Popen(
                 command_of(self._processes, trainer=self._trainer, work=work),
                 stdin=work,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment,
+                env=environment_of(self._processes, os.environ),
             )
             self._send_what_was_asked()
         assert process.stdout is not None
@@ -103,8 +125,24 @@ class Trainer:
             return
         if self._is_killed:
             self._process.kill()
-        elif self._is_stopped:
+        elif self._is_stopped and self._processes == 1:
             self._process.send_signal(signal.SIGTERM)
+        elif self._is_stopped:
+            self._stop_ranks(self._process)
+
+    def _stop_ranks(self, launcher: subprocess.Popen[bytes]) -> None:
+        """Ask each rank itself: a launcher that is asked twice leaves its ranks in the lurch.
+
+        An executor asks every process of an attempt. Where no rank has begun there is nothing to
+        keep.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            ranks = psutil.Process(launcher.pid).children()
+            if not ranks:
+                launcher.kill()
+            for one in ranks:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.send_signal(signal.SIGTERM)
 
 
 def _listen(source: IO[bytes], on_print: Callable[[bytes], None]) -> None:

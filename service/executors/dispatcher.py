@@ -33,6 +33,7 @@ class Dispatcher:
         executor: Executor | None,
         *,
         name: str,
+        devices: int = 1,
         tidy: Callable[[], object] = lambda: None,
     ) -> None:
         """Connect a queue's attempts and an engine.
@@ -42,12 +43,14 @@ class Dispatcher:
             losses: Where the lost ones are told.
             executor: What starts them; None starts none.
             name: Of this executor in the rows of its attempts.
+            devices: That train one job together.
             tidy: Called about once a minute.
         """
         self._attempts = attempts
         self._losses = losses
         self._executor = executor
         self._name = name
+        self._devices = devices
         self._tidy = tidy
         self._tidied_at = time.monotonic()
         self._wake = threading.Event()
@@ -120,14 +123,18 @@ class Dispatcher:
         self._losses.lose(attempt_id, reason=reason)
 
     def _submit(self, executor: Executor, offer: Offer) -> None:
+        """Start an offered attempt. An engine that has gone away meanwhile costs no try."""
         missing = executor.missing()
-        if missing is not None:
+        if missing is None:
+            try:
+                executor.submit(offer.attempt_id, offer.code, devices=self._devices)
+            except PeftwiseError as error:
+                is_away = executor.capacity() == 0
+                self._losses.lose(offer.attempt_id, reason=str(error), is_loss=not is_away)
+        elif executor.capacity() == 0:
+            self._losses.lose(offer.attempt_id, reason=missing, is_loss=False)
+        else:
             self._losses.fail(offer.attempt_id, reason=missing, code="worker_missing")
-            return
-        try:
-            executor.submit(offer.attempt_id, offer.code)
-        except PeftwiseError as error:
-            self._losses.lose(offer.attempt_id, reason=str(error))
 
     def _run(self) -> None:
         while not self.is_draining:

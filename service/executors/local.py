@@ -50,7 +50,7 @@ _HAS = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if not 
 @dataclass
 class _Child:
     process: subprocess.Popen[bytes]
-    slots: int  # of `parallel_runs`, one a device
+    slots: int  # one a device
     devices: tuple[str, ...]
     kill_at: float | None = None  # by the monotonic clock, once it was asked to stop
     asked: frozenset[psutil.Process] = field(default_factory=frozenset)
@@ -75,9 +75,11 @@ class LocalExecutor:
         self._is_ready = False
 
     def missing(self) -> str | None:
-        """Say which packages the worker's interpreter lacks; nothing is imported to find out."""
+        """Say what the worker lacks: packages, which nothing imports to find out, or GPUs."""
         if self._is_ready:
             return None
+        if (too_few := self._lacking_devices()) is not None:
+            return too_few
         lacking = _lacking(self._settings.worker_python)
         self._is_ready = lacking == ()
         if lacking is None:
@@ -93,9 +95,10 @@ class LocalExecutor:
         )
 
     def capacity(self) -> int:
-        """Return how many more attempts of one device may start now."""
+        """Return how many more attempts may start now, each on `devices_per_run` devices."""
+        each = self._settings.devices_per_run
         taken = sum(child.slots for child in self._children.values())
-        return max(0, self._settings.parallel_runs - taken)
+        return max(0, self._settings.parallel_runs * each - taken) // each
 
     def submit(self, attempt_id: str, code: str, *, devices: int = 1) -> None:
         """Start an attempt; its claim code goes through its standard input.
@@ -106,7 +109,7 @@ class LocalExecutor:
         if attempt_id in self._started:
             return
         given = self._choose_devices(devices)
-        process = self._start(attempt_id, given)
+        process = self._start(attempt_id, given, processes=devices)
         self._started.add(attempt_id)
         self._children[attempt_id] = _Child(process, slots=devices, devices=given)
         _tell(process, code)
@@ -156,13 +159,22 @@ class LocalExecutor:
             child.process.wait()
         self._children.clear()
 
+    def _lacking_devices(self) -> str | None:
+        try:
+            self._choose_devices(self._settings.devices_per_run)
+        except Unavailable as error:
+            return f"{error} PEFTWISE_DEVICES_PER_RUN says how many train one job."
+        return None
+
     def _choose_devices(self, count: int) -> tuple[str, ...]:
         if self._devices is None:
             self._devices = visible_devices(os.environ)
         in_use = (name for child in self._children.values() for name in child.devices)
         return choose(self._devices, in_use, count)
 
-    def _start(self, attempt_id: str, devices: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, attempt_id: str, devices: tuple[str, ...], *, processes: int
+    ) -> subprocess.Popen[bytes]:
         self._logs.mkdir(parents=True, exist_ok=True)
         environment = clean_environment(os.environ) | {MARK: attempt_id}
         if devices:
@@ -170,7 +182,7 @@ class LocalExecutor:
         try:
             with (self._logs / f"{attempt_id}.log").open("ab") as output:
                 return subprocess.Popen(
-                    self._command(),
+                    [*self._command(), *devices_option(processes)],
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -188,6 +200,11 @@ class LocalExecutor:
         adapters = self._settings.data_dir.resolve() / "adapters"
         attempt = ["-m", "training_worker", "attempt", "--server", self._url]
         return [*attempt, "--output-dir", str(adapters)]
+
+
+def devices_option(count: int) -> tuple[str, ...]:
+    """Return what tells an attempt how many processes train together, one a device."""
+    return () if count == 1 else ("--devices", str(count))
 
 
 def clean_environment(given: Mapping[str, str]) -> dict[str, str]:

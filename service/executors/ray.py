@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from metadata.errors import InvalidRequest, Unavailable
-from service.executors.local import end_of
+from service.executors.local import devices_option, end_of
 from service.executors.processes import how_it_ended
 from service.executors.ray_jobs import Job, Node, RayJobs
 from service.executors.spec import LOG_BYTES, Status
@@ -47,25 +47,37 @@ class RayExecutor:
         self._started: set[str] = set()
 
     def missing(self) -> str | None:
-        """Say why Ray cannot be used, if so."""
+        """Say why Ray cannot be used, if so: it is away, or no node has GPUs enough."""
         try:
-            self._ray.version()
+            most = max((node.gpus for node in self._ray.nodes()), default=0.0)
         except Unavailable as error:
             return str(error)
-        return None
+        needed = self._settings.devices_per_run
+        if not 0 < most < needed:
+            return None
+        return (
+            f"An attempt needs {needed} GPUs of one node, the largest node of Ray has {most:.0f}. "
+            "Lower PEFTWISE_DEVICES_PER_RUN, or add such a node."
+        )
 
     def capacity(self) -> int:
-        """Return the whole GPUs that are free; without any, what is left of `parallel_runs`."""
+        """Return for how many attempts whole GPUs are free, those of each on one node.
+
+        Without any GPUs it is what is left of `parallel_runs`; without a node, as in the first
+        seconds of a cluster, nothing can start.
+        """
         try:
             nodes = self._ray.nodes()
         except Unavailable:
             return 0
-        total = sum(node.gpus for node in nodes)
+        if not nodes:
+            return 0
+        total, each = sum(node.gpus for node in nodes), self._settings.devices_per_run
         if total == 0:
             return max(0, self._settings.parallel_runs - len(self._under_way))
         # What Ray reports lags some seconds behind what was started.
         not_ours = math.floor(total) - sum(self._under_way.values())
-        return max(0, min(not_ours, sum(node.free_gpus for node in nodes)))
+        return max(0, min(not_ours // each, sum(node.free_gpus // each for node in nodes)))
 
     def submit(self, attempt_id: str, code: str, *, devices: int = 1) -> None:
         """Start an attempt as a job of its own id.
@@ -110,7 +122,7 @@ class RayExecutor:
         for attempt_id, job in jobs.items():
             if job is not None:
                 self._started.add(attempt_id)
-                self._under_way.setdefault(attempt_id, 1)
+                self._under_way.setdefault(attempt_id, self._settings.devices_per_run)
         return frozenset(name for name, job in jobs.items() if job and job.is_under_way)
 
     def logs(self, attempt_id: str, *, last_bytes: int = LOG_BYTES) -> bytes:
@@ -129,7 +141,7 @@ class RayExecutor:
         package = self._ray.upload(f"peftwise-{secrets.token_hex(16)}", {CODE_FILE: code.encode()})
         grace_seconds = math.ceil(self._settings.stop_seconds)  # Ray reads whole seconds
         order = {
-            "entrypoint": shlex.join(self._command()),
+            "entrypoint": shlex.join([*self._command(), *devices_option(devices)]),
             "runtime_env": {
                 "working_dir": package,
                 "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(grace_seconds)},
@@ -141,7 +153,8 @@ class RayExecutor:
         """Return what to ask for: GPUs, or an even share of the processors."""
         if any(node.gpus for node in nodes):
             return {"entrypoint_num_gpus": devices}
-        total = sum(node.cpus for node in nodes) / self._settings.parallel_runs
+        shares = self._settings.parallel_runs * self._settings.devices_per_run
+        total = sum(node.cpus for node in nodes) * devices / shares
         largest = max((node.cpus for node in nodes), default=1.0)
         return {"entrypoint_num_cpus": max(1, math.floor(min(total, largest)))}
 

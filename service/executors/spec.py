@@ -25,7 +25,10 @@ class Executor(Protocol):
         """Say what is not installed or out of reach and the next step; None where all is ready."""
 
     def capacity(self) -> int:
-        """Return how many more attempts may start now; 0 while the engine is away."""
+        """Return how many more attempts may start now, each on all its devices.
+
+        It is 0 while the engine is away.
+        """
 
     def submit(self, attempt_id: str, code: str, *, devices: int = 1) -> None:
         """Start an attempt and hand it its claim code, so that nobody else can read it.

@@ -254,6 +254,8 @@ class Queue:
         session.flush()
         message = f"Queued: {order.configuration.method.name} on {order.model.id}."
         add_event(row, session=session, now=now, message=message, data={"state": "queued"})
+        for warning in order.warnings:
+            add_event(row, session=session, now=now, message=warning, level="warn")
         return job_of(row)
 
     def _check_quota(self, session: Session, owner: str) -> None:

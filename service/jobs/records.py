@@ -30,6 +30,7 @@ class Order:
     priority: int = 0
     learning_rate_multiplier: float | None = None  # of the recommended rate
     most_seconds: float | None = None  # of training
+    warnings: tuple[str, ...] = ()  # of the job's first events, and kept nowhere else
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from metadata.checks import check, check_serving
 from metadata.errors import InvalidRequest
-from metadata.footprint import plan
+from metadata.footprint import plan, usable_bytes
 from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile, Device, ModelProfile, Task
 from service.catalogue.models import Models
@@ -15,6 +15,8 @@ from service.jobs.requests import Hyperparameters, JobRequest
 from service.jobs.wishes import check_wishes, most_seconds, with_wishes
 from service.recommender.schemas import RecommendedConfiguration
 from service.recommender.store import RecommendationStore
+
+GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,19 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
         priority=0 if request.peft is None else request.peft.priority,
         learning_rate_multiplier=choice.learning_rate_multiplier,
         most_seconds=bound,
+        warnings=_warnings(configuration, Task(model=model, dataset=dataset, device=desk.device)),
+    )
+
+
+def _warnings(configuration: Configuration, task: Task) -> tuple[str, ...]:
+    """Say where a GPU is too small: an attempt fails there, and other workers may have larger."""
+    device, planned = task.device, plan(configuration, task)
+    if device.kind != "cuda" or planned.fits:
+        return ()
+    return (
+        f"It may not fit: the forecast is {planned.peak_bytes / GIB:.1f} GiB at its peak, and one "
+        f"{device.name} has {usable_bytes(device) / GIB:.1f} GiB to train in. Where it runs out of "
+        "memory, choose nf4, gradient checkpointing, shorter examples or a smaller model.",
     )
 
 

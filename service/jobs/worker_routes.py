@@ -140,7 +140,7 @@ def finish(
     recorder: RecorderDep,
 ) -> Response:
     """End the attempt and its job, and add its run to the history, once."""
-    device = _device(outcome.device_name, services.devices)
+    device = _device(outcome, services.devices)
     services.attempts.finish(attempt_id, token, outcome, device)
     recorder.record(attempt_id)
     return Response(status_code=NO_CONTENT)
@@ -182,9 +182,10 @@ def _send(file_id: str | None, files: FileStore) -> FileResponse:
     )
 
 
-def _device(name: str, devices: Devices) -> Device:
-    """Return the device that a worker names, this machine's processor where it names none."""
+def _device(outcome: Outcome, devices: Devices) -> Device:
+    """Return the devices that a worker names, this machine's processor where it names none."""
+    name = outcome.device_name
     try:
-        return devices.find(name) if name else devices.here()
+        return devices.find(name, count=outcome.device_count) if name else devices.here()
     except UnknownDevice:
         return devices.here()

@@ -1,0 +1,52 @@
+"""The launcher of several ranks: torch's own, but it ends as its ranks ended.
+
+`torch.distributed.run` ends with 1 whatever became of them, and whether the job is tried again
+depends on it: a killed rank is a loss, an error in one is none.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from uuid import uuid4
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command as so many ranks; return its exit code, below 0 the signal that ended one."""
+    processes, (program, *options) = int(arguments[0]), arguments[1:]
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, program)(*options)
+    except ChildFailedError as error:
+        # Those that failed by themselves, not those that were taken down with them. One that was
+        # killed is the reason for what the others say.
+        return min(failure.exitcode for failure in error.failures.values())
+    except SignalException as error:
+        return -int(error.sigval)
+    return 0
+
+
+def end(code: int) -> int:
+    """Die by the signal that a code below 0 stands for; return any other."""
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL has no handler to take away
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(end(main(sys.argv[1:])))
