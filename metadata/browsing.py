@@ -37,10 +37,12 @@ class View:
 
     Attributes:
         filter: In the language of `metadata.query`; "" is all.
+        also: A further filter, apart so that errors point into the right one.
         sort: A field, the largest first with a leading `-`.
     """
 
     filter: str = ""
+    also: str = ""
     sort: str = NEWEST
 
 
@@ -104,11 +106,25 @@ class Browser:
             InvalidRequest: The filter or the sort cannot be read.
         """
         query = _sorted(_filtered(select(RunRow), view), _order_of(view.sort))
-        query = query.execution_options(yield_per=ROWS_AT_ONCE)
+        return self._stream(query.execution_options(yield_per=ROWS_AT_ONCE))
+
+    def _stream(self, query: Select[Any]) -> Iterator[Run]:
         with read_session(self._engine) as session:
             for rows in session.scalars(query).partitions():
                 yield from map(run_of, rows)
-                session.expunge_all()
+
+    def columns(self, view: View, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield the id and some fields of every run of a view, without loading the runs.
+
+        Raises:
+            InvalidRequest: The filter, the sort or a name cannot be read.
+        """
+        chosen = [field_of(name, param="fields").sort_column() for name in names]
+        query = _sorted(_filtered(select(RunRow.id, *chosen), view), _order_of(view.sort))
+        query = query.execution_options(yield_per=ROWS_AT_ONCE)
+        with read_session(self._engine) as session:
+            for rows in session.execute(query).partitions():
+                yield from (tuple(row) for row in rows)
 
     def some(self, run_ids: Sequence[str]) -> list[Run]:
         """Return the runs of some ids that are known, in the order of the ids, without curves."""
@@ -120,7 +136,10 @@ class Browser:
 
 
 def _filtered(query: Select[Any], view: View) -> Select[Any]:
-    return query.where(compile_filter(view.filter)) if view.filter.strip() else query
+    for text in (view.filter, view.also):
+        if text.strip():
+            query = query.where(compile_filter(text))
+    return query
 
 
 def _order_of(sort: str) -> _Order:

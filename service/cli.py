@@ -170,6 +170,11 @@ def submit(
 
 @runs_app.command("list")
 def list_runs(
+    where: Annotated[
+        str | None,
+        typer.Option("--filter", help="Such as \"method = 'lora' and score > 0.5\"."),
+    ] = None,
+    sort: Annotated[str, typer.Option(help="A field; - before it: largest first.")] = "-created_at",
     state: Annotated[str | None, typer.Option(help="Only runs that ended so.")] = None,
     method: Annotated[str | None, typer.Option(help="Only runs of this method.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only runs on this dataset.")] = None,
@@ -178,9 +183,10 @@ def list_runs(
     as_json: parts.AsJson = False,
     data_dir: parts.DataDir = None,
 ) -> None:
-    """List past runs, newest first."""
+    """List past runs, newest first; /v1/runs/fields names what can be asked and sorted by."""
     client = client_of(settings_of(data_dir=data_dir))
     filters = {"state": state, "method": method, "dataset": dataset, "model": model}
+    filters |= {"filter": where, "sort": sort}
     found = client.runs(limit=limit, **filters)
     runs = [read_run(run) for run in found["data"]]
     view = terminal.runs_view(runs) if runs else Text("No runs match.")

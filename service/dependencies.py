@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from metadata.browsing import Browser
 from metadata.errors import Unauthorized
 from metadata.history import History
 from service.catalogue.devices import Devices
@@ -35,6 +36,10 @@ def _now(services: ServicesDep) -> datetime:
 
 def _history(services: ServicesDep) -> History:
     return services.history
+
+
+def _browser(services: ServicesDep) -> Browser:
+    return Browser(services.engine)
 
 
 def _files(services: ServicesDep) -> FileStore:
@@ -97,6 +102,7 @@ def _token(request: Request, attempt_id: str, services: ServicesDep) -> str:
 
 NowDep = Annotated[datetime, Depends(_now)]
 HistoryDep = Annotated[History, Depends(_history)]
+BrowserDep = Annotated[Browser, Depends(_browser)]
 FilesDep = Annotated[FileStore, Depends(_files)]
 ModelsDep = Annotated[Models, Depends(_models)]
 DevicesDep = Annotated[Devices, Depends(_devices)]

@@ -1,7 +1,9 @@
 """Runs as JSON: the records of the meta-dataset with their score."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from metadata.records import (
     Configuration,
@@ -41,12 +43,46 @@ class RunAnswer(Record):
 
 
 class RunList(Record):
-    """Runs in the order asked for, without their curves."""
+    """Runs in the order asked for, without their curves; where fields were named, those alone."""
 
     object: Literal["list"] = "list"
-    data: list[RunAnswer]
+    data: list[RunAnswer | dict[str, Any]]
     has_more: bool
     last_id: str | None
+    total: int | None = Field(default=None, description="where it was asked for")
+
+
+class FieldAnswer(Record):
+    """A field by which runs are filtered and sorted."""
+
+    name: str
+    kind: str
+
+
+class FieldList(Record):
+    """All fields of fixed name."""
+
+    object: Literal["list"] = "list"
+    data: list[FieldAnswer]
+    has_more: Literal[False] = False
+
+
+class ParetoPoint(Record):
+    """A run that no cheaper one equals."""
+
+    id: str
+    cost: float
+    gain: float
+
+
+class ParetoFront(Record):
+    """Runs that none beats, the cheapest first."""
+
+    object: Literal["list"] = "list"
+    cost: str
+    gain: str
+    data: list[ParetoPoint]
+    has_more: Literal[False] = False
 
 
 class Curve(Record):
@@ -57,6 +93,16 @@ class Curve(Record):
     data: tuple[Measurement, ...]
     has_more: Literal[False] = False
     last_id: None = None
+
+
+class Comparison(Record):
+    """What some runs share, what differs as one value a run, and their curves."""
+
+    object: Literal["comparison"] = "comparison"
+    ids: list[str]
+    same: dict[str, Any]
+    differs: dict[str, list[Any]]
+    curves: list[Curve]
 
 
 def run_answer(run: Run) -> RunAnswer:
