@@ -1,9 +1,6 @@
 """`peftwise calibrate`: measure this machine, so that forecasts know how fast it is."""
 
 import json
-import os
-import re
-import subprocess
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,17 +8,15 @@ import typer
 from pydantic import ValidationError
 
 from metadata.device_constants import Calibration, keep_calibration, plain_name
-from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
+from metadata.errors import Unavailable
 from service import command_parts as parts
 from service import terminal
 from service.catalogue.devices import FOLDER
-from service.executors.local import clean_environment
 from service.reaching import settings_of
+from service.worker_python import ask_worker
 
 LEAST_SECONDS, MOST_SECONDS = 1.0, 600.0
 SET_UP_SECONDS = 300.0  # to load torch and make the models on a busy machine
-USED_WRONGLY = 2
-_MISSING = re.compile(r"No module named '([\w.]+)'")
 
 
 def calibrate(
@@ -52,29 +47,8 @@ def measure(python: Path, *, device: str, seconds: float) -> Calibration:
         Unavailable: The interpreter lacks what measures, does not run, or takes too long.
         InvalidRequest: There is no such device here.
     """
-    command = [str(python), "-m", "training_worker", "calibrate"]
-    command += ["--device", device, "--seconds", str(seconds), "--json"]
-    try:
-        ended = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=seconds + SET_UP_SECONDS,
-            env=clean_environment(os.environ),
-        )
-    except subprocess.TimeoutExpired:
-        raise Unavailable(
-            f"Measuring took {SET_UP_SECONDS:.0f} seconds more than the {seconds:.0f} asked for. "
-            "Try again when the machine has less to do."
-        ) from None
-    except OSError as error:
-        raise Unavailable(
-            f"Measuring needs a Python that runs, got {error.strerror}. Set "
-            "PEFTWISE_WORKER_PYTHON to the interpreter in which peftwise[worker] is installed."
-        ) from None
-    if ended.returncode != 0:
-        raise _refusal(ended)
-    return _read(ended.stdout)
+    command = ["calibrate", "--device", device, "--seconds", str(seconds), "--json"]
+    return _read(ask_worker(python, command, what="Measuring", seconds=seconds + SET_UP_SECONDS))
 
 
 def _read(said: str) -> Calibration:
@@ -85,20 +59,6 @@ def _read(said: str) -> Calibration:
             "The worker's Python printed no calibration, perhaps because another version of "
             "Peftwise is installed there. Install the same version and try again."
         ) from None
-
-
-def _refusal(ended: "subprocess.CompletedProcess[str]") -> PeftwiseError:
-    missing = _MISSING.search(ended.stderr)
-    if missing is not None:
-        return Unavailable(
-            f"Measuring needs {missing[1]}, which is not installed in the worker's Python. "
-            "Run `pip install peftwise[worker]` there and try again."
-        )
-    last = (ended.stderr.strip().splitlines() or ["nothing was said"])[-1]
-    reason = last.removeprefix("error: ")
-    if ended.returncode == USED_WRONGLY:
-        return InvalidRequest(reason)
-    return Unavailable(f"Measuring ended early ({reason}). Mend what it says, or try again.")
 
 
 def _pairs(found: Calibration) -> dict[str, str]:

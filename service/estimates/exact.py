@@ -1,16 +1,12 @@
 """The step of an estimate, simulated by the worker's Python beside the formula's answer."""
 
 import json
-import os
-import re
-import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
 from metadata.features.model import profile_model
 from metadata.features.model_config import config_of
 from metadata.footprint import footprint
@@ -18,11 +14,10 @@ from metadata.records import Count, ModelProfile, Record
 from metadata.simulated import Peak, Phase
 from service.catalogue.models import Models
 from service.estimates.schemas import EstimateAnswer
-from service.executors.local import clean_environment
 from service.settings import Settings
+from service.worker_python import ask_worker
 
 SIMULATE_SECONDS = 600.0  # a shape of 70 B takes one of them
-_MISSING = re.compile(r"No module named '([\w.]+)'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +90,10 @@ def simulate(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(model.config))
-        said = _run(simulator.python, ["--model", str(file), *options, "--json"])
+        command = ["simulate", "--model", str(file), *options, "--json"]
+        said = json.loads(
+            ask_worker(simulator.python, command, what="--exact", seconds=SIMULATE_SECONDS)
+        )
     needs = footprint(
         answer.configuration,
         model.profile,
@@ -111,40 +109,3 @@ def simulate(
             "formula_operations": needs.operations,
         }
     )
-
-
-def _run(python: Path, options: Sequence[str]) -> dict[str, Any]:
-    command = [str(python), "-m", "training_worker", "simulate", *options]
-    try:
-        ended = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=SIMULATE_SECONDS,
-            env=clean_environment(os.environ),
-        )
-    except subprocess.TimeoutExpired:
-        raise Unavailable(
-            f"--exact simulates for at most {SIMULATE_SECONDS:.0f} seconds, and that was not "
-            "enough. Leave --exact out: the formula answers at once."
-        ) from None
-    except OSError as error:
-        raise Unavailable(
-            f"--exact needs a Python that runs, got {error.strerror}. Set PEFTWISE_WORKER_PYTHON "
-            "to the interpreter in which peftwise[worker] is installed."
-        ) from None
-    if ended.returncode != 0:
-        raise _refusal(ended.stderr)
-    found: dict[str, Any] = json.loads(ended.stdout)
-    return found
-
-
-def _refusal(stderr: str) -> PeftwiseError:
-    missing = _MISSING.search(stderr)
-    if missing is not None:
-        return Unavailable(
-            f"--exact needs {missing[1]}, which is not installed in the worker's Python. Run `pip "
-            "install peftwise[worker]` there, or leave --exact out: the formula needs none of it."
-        )
-    last = (stderr.strip().splitlines() or ["nothing was said"])[-1]
-    return InvalidRequest(f"--exact cannot simulate this: {last.removeprefix('error: ')}")
