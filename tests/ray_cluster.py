@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import httpx
@@ -64,12 +65,12 @@ class RayCluster:
             )
         self._wait()
 
-    def kill(self) -> None:
-        """Kill the node with all that runs on it, at once."""
+    def kill(self, *, spared: Collection[int] = ()) -> None:
+        """Kill the node with all that runs on it but some processes, at once."""
         assert self._process is not None
         head = psutil.Process(self._process.pid)
         for process in [head, *head.children(recursive=True)]:
-            if process.is_running():
+            if process.pid not in spared and process.is_running():
                 process.kill()
         self._process.wait()
 

@@ -8,12 +8,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from training_worker.trainer_messages import PREEMPTED
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,12 +33,26 @@ def main(arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, program)(*options)
     except ChildFailedError as error:
-        # Those that failed by themselves, not those that were taken down with them. One that was
-        # killed is the reason for what the others say.
-        return min(failure.exitcode for failure in error.failures.values())
+        return reason_among(failure.exitcode for failure in error.failures.values())
     except SignalException as error:
         return -int(error.sigval)
     return 0
+
+
+def reason_among(codes: Iterable[int]) -> int:
+    """Return the exit code that explains the others.
+
+    The launcher asks those that are left to end, and a rank whose peer is gone aborts.
+    """
+
+    def remoteness(code: int) -> int:
+        if code in {PREEMPTED, -signal.SIGTERM}:
+            return 3
+        if code == -signal.SIGABRT:
+            return 2
+        return 0 if code < 0 else 1
+
+    return min(codes, key=remoteness)
 
 
 def end(code: int) -> int:

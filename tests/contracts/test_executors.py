@@ -27,6 +27,7 @@ parser.add_argument("command", choices=["attempt"])
 parser.add_argument("--server", required=True)
 parser.add_argument("--output-dir", required=True)
 parser.add_argument("--code-file", type=pathlib.Path)
+parser.add_argument("--devices", type=int, default=1)
 options = parser.parse_args()
 if options.code_file:
     assert options.code_file.stat().st_mode & 0o077 == 0
@@ -181,6 +182,40 @@ def test_an_attempt_takes_a_place_while_it_runs(
     executor.cancel(attempt_id)
     wait_for_end(executor, attempt_id)
     wait_for(lambda: executor.capacity() == 2)
+
+
+def test_an_attempt_on_two_devices_takes_both_and_is_told_how_many(
+    make: Make, kind: str, attempt_id: str, tmp_path: Path
+) -> None:
+    executor = make(
+        "seen = os.environ.get('CUDA_VISIBLE_DEVICES', '')\n"
+        "(here / 'told').write_text(f'{options.devices} {seen}')\n" + SLEEPS,
+        parallel_runs=1,
+        devices_per_run=2,
+    )
+    wait_for(lambda: executor.capacity() == 1)  # Ray counts some seconds behind
+
+    executor.submit(attempt_id, CODE, devices=2)
+
+    assert executor.capacity() == 0
+    wait_for((tmp_path / "ready").exists)
+    count, _, seen = (tmp_path / "told").read_text().partition(" ")
+    assert count == "2"
+    assert kind != "ray" or len(seen.split(",")) == 2
+
+
+def test_more_devices_than_there_are_are_told_and_nothing_starts(
+    make: Make, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # Ray says that it has two, too
+    executor = make(SLEEPS, devices_per_run=3)
+
+    missing = executor.missing()
+
+    assert missing is not None
+    assert "needs 3 GPUs" in missing
+    assert "PEFTWISE_DEVICES_PER_RUN" in missing
+    assert kind != "ray" or executor.capacity() == 0
 
 
 def test_an_attempt_asked_for_twice_is_started_once(

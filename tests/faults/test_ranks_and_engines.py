@@ -5,13 +5,18 @@ Two processes train together by gloo, each in a session of its own.
 
 import os
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_campaign import light_server
 from fault_server import MODEL_ID, Server, processes
+from light_trainer import STEPS, loss_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -173,3 +178,61 @@ def test_two_ranks_that_are_told_to_stop_leave_a_checkpoint_and_lose_no_try(
     job = pair.job(job_id)
     assert (job["peft"]["retries"], job["peft"]["checkpoint_step"] > before) == (0, True), told
     cancel(pair, job_id, wait)
+
+
+@pytest.fixture
+def on_ray(ray_clusters: Any, tmp_path: Path) -> Iterator[tuple[Server, Any]]:
+    """Return a server of light trainings and the Ray of one node that it starts them on."""
+    cluster = ray_clusters.RayCluster(gpus=0)
+    server = None
+    try:
+        cluster.start()
+        server = light_server(
+            tmp_path,
+            step_seconds=0.2,
+            lease_seconds=8.0,
+            executor="ray",
+            ray_address=cluster.address,
+            ray_token=cluster.token,
+        )
+        yield server, cluster
+    finally:
+        if server is not None:
+            server.close()
+        cluster.close()
+
+
+def leases_of(server: Any) -> int:
+    """Return how many attempts hold a lease that has not run out."""
+    query = "SELECT count(*) FROM attempts WHERE ended_at IS NULL AND lease_expires_at > ?"
+    with sqlite3.connect(f"file:{server.data_dir}/peftwise.sqlite?mode=ro", uri=True) as database:
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ")
+        return int(database.execute(query, (now,)).fetchone()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt_lives", [False, True], ids=["dies", "lives"])
+def test_a_ray_that_is_killed_and_comes_back_costs_no_waiting_job_a_try(
+    on_ray: tuple[Any, Any], wait: Any, attempt_lives: bool
+) -> None:
+    server, ray = on_ray
+    file_id = server.upload()
+    first, second = (server.submit(file_id=file_id) for _ in range(2))
+    wait_for_a_checkpoint(server, first, wait)
+
+    ray.kill(spared=set(server.workers()) if attempt_lives else set())
+    wait(lambda: not server.attempts(), seconds=40)
+    assert leases_of(server) <= 1
+    wait(lambda: not leases_of(server), seconds=20)
+    time.sleep(2.0)  # the first job may start again, if only there were an engine
+    waiting = server.job(second)
+    assert (waiting["status"], waiting["peft"]["attempts"]) == ("queued", 0)
+    assert server.job(first)["status"] == ("succeeded" if attempt_lives else "queued")
+    ray.start()
+
+    for job_id, tries in ((first, 1 if attempt_lives else 2), (second, 1)):
+        job = end_well(server, job_id, wait)
+        assert job["peft"]["attempts"] == tries, server.events(job_id)
+        run = server.http.get(f"/v1/runs/{job['peft']['run_id']}").json()
+        assert run["scores"]["best_loss"] == loss_of(STEPS), "each step was taken once"
+    assert server.attempts() == set()

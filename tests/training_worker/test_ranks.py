@@ -12,7 +12,17 @@ import pytest
 
 from metadata.messages import Limits
 from metadata.records import Configuration, Scores
-from training_worker.trainer_messages import Done, Message, Note, Saved, Work, parse_message
+from training_worker.launcher import reason_among
+from training_worker.trainer_messages import (
+    PREEMPTED,
+    Done,
+    Message,
+    Note,
+    Saved,
+    Work,
+    parse_message,
+)
+from training_worker.trainer_process import environment_of
 
 WORDS = ["red", "green and blue", "one two three four five six", "x"]  # of unlike lengths
 RECORDS = [{"prompt": f"Say {n}:", "completion": f" {WORDS[n % 4]}"} for n in range(60)]
@@ -44,9 +54,12 @@ def start(processes: int, base_model: str, folder: Path, **changes: object) -> l
     file = folder / "work"
     folder.mkdir(exist_ok=True)
     file.write_bytes(work.model_dump_json().encode() + b"\n" + TRAINING_FILE)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     child = ["-m", "training_worker", "train-child", "--work", str(file)]
-    return [sys.executable, *launcher, *child]
+    return [*launch(processes), *child]
+
+
+def launch(processes: int) -> list[str]:
+    return [sys.executable, "-m", "training_worker.launcher", str(processes), sys.executable]
 
 
 def train(processes: int, base_model: str, folder: Path, **changes: object) -> list[Message]:
@@ -120,6 +133,40 @@ def test_a_signal_to_the_launcher_leaves_a_whole_checkpoint(tiny_llama, tmp_path
             if isinstance(said[-1], Note) and said[-1].trained_tokens:
                 process.send_signal(signal.SIGTERM)
 
-    assert process.returncode != 0
+    assert process.returncode == -signal.SIGTERM
     assert isinstance(said[-1], Saved)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [said[-1].name]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("os.kill(os.getpid(), 9) if rank else time.sleep(60)", -signal.SIGKILL),
+        ("sys.exit(3) if rank else time.sleep(60)", 3),
+        (f"sys.exit({PREEMPTED})", PREEMPTED),
+        ("sys.exit(0)", 0),
+    ],
+    ids=["killed", "failed", "asked to stop", "done"],
+)
+def test_the_launcher_ends_as_its_ranks_end(script: str, code: int) -> None:
+    lines = f"import os, sys, time\nrank = int(os.environ['RANK'])\n{script}"
+
+    ended = subprocess.run([*launch(2), "-c", lines], capture_output=True, timeout=120)
+
+    assert ended.returncode == code, ended.stderr[-2000:].decode()
+
+
+@pytest.mark.parametrize(
+    ("codes", "reason"),
+    [([-15, -9], -9), ([-6, -9, 75], -9), ([-6, 1], 1), ([-6, -15], -6), ([75, -15], 75)],
+)
+def test_the_rank_that_ended_first_is_the_reason(codes: list[int], reason: int) -> None:
+    assert reason_among(codes) == reason
+
+
+@pytest.mark.parametrize(
+    ("given", "each"), [("8", "4"), ("1", "1"), ("4,2", "4,2")], ids=["many", "one", "nested"]
+)
+def test_processes_share_the_threads_of_one(given: str, each: str) -> None:
+    assert environment_of(1, {"OMP_NUM_THREADS": given})["OMP_NUM_THREADS"] == given
+    assert environment_of(2, {"OMP_NUM_THREADS": given})["OMP_NUM_THREADS"] == each
