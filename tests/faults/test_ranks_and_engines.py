@@ -126,7 +126,14 @@ def test_launcher_and_ranks_die_with_the_attempt(pair: Any, wait: Any, moment: s
     cancel(pair, job_id, wait)
 
 
-@pytest.mark.parametrize("who", ["the first rank", "the second rank", "the launcher"])
+@pytest.mark.parametrize(
+    "who",
+    [
+        "the second rank",
+        pytest.param("the first rank", marks=pytest.mark.slow),
+        pytest.param("the launcher", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_killed_takes_the_others_along_and_counts_as_a_loss(
     pair: Any, wait: Any, who: str
 ) -> None:
