@@ -10,10 +10,12 @@ from pydantic import Field
 
 from metadata.methods.spec import Serving
 from metadata.records import (
+    SUPERVISED,
     Configuration,
     Costs,
     DatasetProfile,
     Measurement,
+    Objective,
     Record,
     RunState,
     Scores,
@@ -46,6 +48,7 @@ class Assignment(Record):
     dataset: DatasetProfile
     validation_file: bool = False
     configuration: Configuration
+    objective: Objective = SUPERVISED
     serve_with: Serving | None = Field(
         default=None, description="what is to load the result; null: as the method leaves it"
     )

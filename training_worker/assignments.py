@@ -42,6 +42,7 @@ def write_work(
             parent=os.getpid(),
             base_model=assignment.model_path or assignment.base_model,
             configuration=assignment.configuration,
+            objective=assignment.objective,
             serve_with=assignment.serve_with,
             limits=assignment.limits,
             output_folder=str(adapters / assignment.attempt_id) if adapters else None,

@@ -104,6 +104,7 @@ def _outcome(work: Work, source: IO[bytes], answers: IO[bytes], stop: StopSignal
         validation=splits.validation,
         test=splits.test,
         configuration=work.configuration,
+        objective=work.objective,
         limits=work.limits,
         output_folder=Path(work.output_folder) if work.output_folder else None,
         serve_with=work.serve_with,

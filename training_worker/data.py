@@ -4,7 +4,7 @@ Axes: B examples of a micro-batch, L tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import Any, Literal
 
@@ -97,18 +97,23 @@ def encode_splits(request: RunRequest, tokenizer: Any, *, max_length_tokens: int
     )
 
 
-def encode(example: Example, tokenizer: Any, *, max_length_tokens: int) -> Tokens:
+def encode(
+    example: Example, tokenizer: Any, *, max_length_tokens: int, last_reply: bool = False
+) -> Tokens:
     """Return an example as tokens with its completions marked, cut to a length.
 
     Chat turns go through the model's chat template, and every assistant turn is a completion.
     Anything else is prompt and completion joined, by a space where neither brings white space,
     and the end-of-text token, which is part of the completion. Too long an example loses the
-    left of its prompt first, then the right of its completion.
+    left of its prompt first, then the right of its completion. With `last_reply` only the last
+    assistant turn is a completion.
 
     Raises:
         InvalidDataset: The chat template refuses the turns or leaves a reply out.
     """
     rendered = render(example, tokenizer)
+    if last_reply:
+        rendered = replace(rendered, spans=rendered.spans[-1:])
     tokens = _tokenize(rendered, tokenizer)
     return _truncate(tokens, max_length_tokens, keep_first=_starts_with_bos(tokens, tokenizer))
 

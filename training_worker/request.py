@@ -6,7 +6,15 @@ from pathlib import Path
 from metadata.examples import Example
 from metadata.messages import Limits
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, Costs, Measurement, RunState, Scores
+from metadata.records import (
+    SUPERVISED,
+    Configuration,
+    Costs,
+    Measurement,
+    Objective,
+    RunState,
+    Scores,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +34,7 @@ class RunRequest:
 
     Attributes:
         base_model: Hugging Face id, folder, or the id of a shipped base model.
+        objective: What is lowered; DPO takes examples that are all preferences.
         own_text: Text of the kind that the base was trained on, to tell what is forgotten of it.
         device: auto, cpu or cuda.
         output_folder: Where the adapter is written; None writes none.
@@ -42,6 +51,7 @@ class RunRequest:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     configuration: Configuration
+    objective: Objective = SUPERVISED
     own_text: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     device: str = "auto"

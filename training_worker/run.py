@@ -8,11 +8,12 @@ import torch
 
 from metadata.checks import check, check_serving
 from metadata.methods import METHODS
+from metadata.objectives import check_objective
 from metadata.optimizers import OPTIMIZERS
 from metadata.records import Measurement, RunState, Scores
 from training_worker import ranks
 from training_worker.adapter import add_adapter, save_adapter, trainable
-from training_worker.data import Tokens, encode_splits, padding_id
+from training_worker.data import Tokens, padding_id
 from training_worker.entries import resolve
 from training_worker.failures import check_kept, classify
 from training_worker.forgetting import encode_texts
@@ -20,12 +21,14 @@ from training_worker.ledger import Ledger, device_name, versions
 from training_worker.loop import Learner, OnStep, fit_memory, train
 from training_worker.micro_batch import first_micro_batch, profile_of
 from training_worker.model import Base, choose_device, load_base, prepare
+from training_worker.objectives import training_for
 from training_worker.optimizer import freeze
+from training_worker.pairs import first_rows
 from training_worker.randomness import own_random_numbers
 from training_worker.request import RunRequest, RunResult, ScoreSettings
 from training_worker.resuming.fingerprint import fingerprint
 from training_worker.resuming.keeper import Keeper, OnNotice, OnSaved, Preempted
-from training_worker.scoring import Judge, choose_rankings
+from training_worker.scoring import choose_rankings
 from training_worker.setting import look
 from training_worker.trainers import TRAINERS
 
@@ -75,6 +78,7 @@ def _tell(
 ) -> Scores:
     configuration = request.configuration
     check(configuration)
+    check_objective(configuration, request.objective)
     check_serving(configuration, request.serve_with)
     ranks.check_shares(configuration)
     ledger.use(choose_device(request.device))
@@ -83,8 +87,9 @@ def _tell(
     keeper = keep(base)
     before = METHODS[configuration.method.name].virtual_tokens(configuration.method.values)
     length = min(configuration.max_length_tokens, base.context_tokens - before)
-    splits = encode_splits(request, base.tokenizer, max_length_tokens=length)
-    judge = Judge(base.model, base.tokenizer, splits, request.scoring, ledger)
+    training = training_for(request.objective)
+    splits = training.encode(request, base, ledger, max_length_tokens=length)
+    judge = training.judge(base.model, base.tokenizer, splits, request.scoring, ledger)
     own_text = encode_texts(request.own_text, base.tokenizer, context_tokens=base.context_tokens)
     base_validation, base_test = judge.validate(), judge.test()
     base_own = judge.read(own_text)
@@ -148,11 +153,13 @@ def _learner(base: Base, request: RunRequest, examples: Sequence[Tokens]) -> Lea
     configuration = request.configuration
     torch.manual_seed(configuration.seed)
     spec, padding = METHODS[configuration.method.name], padding_id(base.tokenizer)
-    setting = look(examples, configuration, padding_id=padding, device=base.model.device)
+    setting = look(
+        first_rows(examples), configuration, padding_id=padding, device=base.model.device
+    )
     model = add_adapter(base.model, configuration, setting)
     prepare(model, configuration)
     held = freeze(model, configuration)
-    return Learner(
+    return training_for(request.objective).learner(
         model=model,
         weights=trainable(model),
         loss_on=configuration.loss_on,

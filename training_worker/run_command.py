@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -18,7 +18,7 @@ from metadata.messages import Limits
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.parameters import Parameter, defaults
-from metadata.records import Configuration, Measurement
+from metadata.records import DPO_BETA, Configuration, Measurement, Objective, TrainingObjective
 from training_worker.model import BASE_MODELS
 from training_worker.request import StepTaken
 from training_worker.run import RunRequest, RunResult, run
@@ -67,11 +67,13 @@ def as_json(result: RunResult) -> dict[str, object]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training_worker run", description=__doc__)
     add = parser.add_argument
-    add("file", type=Path, help="JSONL of messages, prompt and completion, or text")
+    add("file", type=Path, help="JSONL of messages, prompt and completion, text, or preferences")
     shipped = ", ".join(sorted(path.name for path in BASE_MODELS.glob("*/")))
     add("--model", required=True, help=f"Hugging Face id, folder, or one shipped ({shipped})")
     add("--configuration", required=True, help="a configuration as JSON, or a file of it")
     add("--output", type=Path, help="folder to write the adapter to")
+    add("--objective", default="supervised", choices=get_args(TrainingObjective))
+    add("--beta", type=float, help=f"of dpo: how dear leaving the base is; usually {DPO_BETA}")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: %(default)s")
     add("--seed", type=int, help="in the place of the configuration's")
     add("--evaluations", type=int, default=5, help="points of the curve; default: %(default)s")
@@ -105,6 +107,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         validation=splits.validation,
         test=splits.test,
         configuration=configuration,
+        objective=_objective(options),
         limits=_limits(options),
         device=options.device,
         output_folder=options.output,
@@ -148,6 +151,13 @@ def _with_defaults(values: Any) -> Any:
         if isinstance(choice, dict) and isinstance(name, str) and name in table:
             completed[kind] = defaults(table[name].parameters) | choice
     return completed
+
+
+def _objective(options: argparse.Namespace) -> Objective:
+    try:
+        return Objective.model_validate({"name": options.objective, "beta": options.beta})
+    except ValidationError as error:
+        raise InvalidRequest(_first_fault(error)) from error
 
 
 def _limits(options: argparse.Namespace) -> Limits:
@@ -196,12 +206,19 @@ def _rows(result: RunResult) -> dict[str, str]:
     scores, costs = result.scores, result.costs
     rows = {"reason": result.reason} if result.reason else {}
     if scores is not None:
+        unit = "completion token" if scores.preference is None else "pair"
         rows |= {
-            "test loss, base": f"{scores.base_loss:.4f} nats per completion token",
+            "test loss, base": f"{scores.base_loss:.4f} nats per {unit}",
             "test loss, best": f"{scores.best_loss:.4f}",
             "test loss, last": f"{scores.last_loss:.4f}",
             "exact match": _share(scores.exact_match),
             "mean reciprocal rank": _share(scores.mean_reciprocal_rank),
+        }
+    if scores is not None and scores.preference is not None:
+        found = scores.preference
+        rows |= {
+            "held-out margin": f"{found.margin:.4f}, base {found.base_margin:.4f}",
+            "held-out accuracy": f"{found.accuracy:.3f}, base {found.base_accuracy:.3f}",
         }
     return rows | {
         "steps": f"{costs.steps:,}",

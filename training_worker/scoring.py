@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from metadata.examples import Example
-from metadata.records import Scores
+from metadata.records import SUPERVISED, Scores
 from training_worker import ranks
 from training_worker.checkpoints import Checkpoints
 from training_worker.data import IGNORED, Batch, EncodedSplits, Tokens, collate, encode, padding_id
@@ -62,15 +62,15 @@ class Judge:
     ledger: Ledger
 
     def validate(self) -> float:
-        """Return nats per completion token on the validation split, and note it on the curve.
+        """Return the loss on the validation split, and note it on the curve.
 
         Raises:
             Diverged: The loss is not finite.
         """
-        loss = self._score(self.splits.validation).loss
-        check_finite(loss, step=self.ledger.steps, split="validation")
-        self.ledger.note("loss", loss, "validation")
-        return loss
+        scores = self._held_out(self.splits.validation)
+        check_finite(scores.loss, step=self.ledger.steps, split="validation")
+        self._note(scores)
+        return scores.loss
 
     def test(self) -> ExampleScores:
         """Return the scores on the test split.
@@ -78,7 +78,7 @@ class Judge:
         Raises:
             Diverged: The loss is not finite.
         """
-        scores = self._score(self.splits.test)
+        scores = self._held_out(self.splits.test)
         check_finite(scores.loss, step=self.ledger.steps, split="test")
         return scores
 
@@ -105,8 +105,8 @@ class Judge:
             base_loss=base.loss,
             best_loss=best.loss,
             last_loss=last.loss,
-            exact_match=kept_scores.exact_match,
             mean_reciprocal_rank=self.rank(rankings),
+            **self._describe(base, kept_scores),
         )
 
     def rank(self, rankings: Sequence[Sequence[Tokens]]) -> float | None:
@@ -121,6 +121,19 @@ class Judge:
         sizes = [len(ranking) for ranking in rankings]
         ranks = [int((loss_D[1:] <= loss_D[0]).sum()) + 1 for loss_D in loss_E.split(sizes)]
         return sum(1 / rank for rank in ranks) / len(ranks)
+
+    def _held_out(self, examples: Sequence[Tokens]) -> ExampleScores:
+        """Return the scores that the objective goes by."""
+        return self._score(examples)
+
+    def _note(self, scores: ExampleScores) -> None:
+        """Put scores of the validation split on the curve."""
+        self.ledger.note("loss", scores.loss, "validation")
+
+    def _describe(self, base: ExampleScores, kept: ExampleScores) -> dict[str, Any]:
+        """Return what the objective says of the checkpoint that is kept, beside losses."""
+        del base
+        return {"exact_match": kept.exact_match}
 
     def _score(self, examples: Sequence[Tokens]) -> ExampleScores:
         with self.ledger.evaluation.running():
@@ -186,8 +199,11 @@ def choose_rankings(
     """Return for each ranked test example its own completion first, then distractors in its place.
 
     Distractors are other completions of the test split, the same for every run on the data.
-    Nothing is ranked where there is no prompt or only one completion.
+    Nothing is ranked where there is no prompt or only one completion, nor of preferences, whose
+    pairs are ranked by themselves.
     """
+    if request.objective != SUPERVISED:
+        return []
     settings = request.scoring
     asked = [example for example in request.test[: settings.test_examples] if example.prompt]
     completions = sorted({example.completion for example in asked})

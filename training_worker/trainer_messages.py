@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from metadata.messages import Limits, Outcome
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, Measurement, Record
+from metadata.records import SUPERVISED, Configuration, Measurement, Objective, Record
 
 Level = Literal["info", "warn", "error"]
 
@@ -29,6 +29,7 @@ class Work(Record):
     parent: int
     base_model: str
     configuration: Configuration
+    objective: Objective = SUPERVISED
     serve_with: Serving | None
     limits: Limits
     output_folder: str | None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metadata.messages import Limits
-from metadata.records import Configuration, Scores
+from metadata.records import SUPERVISED, Configuration, Objective, Scores
 from training_worker.launcher import reason_among
 from training_worker.trainer_messages import (
     PREEMPTED,
@@ -26,12 +26,17 @@ from training_worker.trainer_process import environment_of
 
 WORDS = ["red", "green and blue", "one two three four five six", "x"]  # of unlike lengths
 RECORDS = [{"prompt": f"Say {n}:", "completion": f" {WORDS[n % 4]}"} for n in range(60)]
-TRAINING_FILE = b"\n".join(json.dumps(record).encode() for record in RECORDS)
+PAIRS = [
+    {"prompt": one["prompt"], "chosen": one["completion"], "rejected": f" no {WORDS[-n % 4]}"}
+    for n, one in enumerate(RECORDS)
+]
 LORA = {"name": "lora", "r": 4, "lora_alpha": 8, "lora_dropout": 0.0}
 
 
 def start(processes: int, base_model: str, folder: Path, **changes: object) -> list[str]:
-    limits = changes.pop("limits", Limits())
+    limits, objective = changes.pop("limits", Limits()), changes.pop("objective", SUPERVISED)
+    records = RECORDS if objective == SUPERVISED else PAIRS
+    training_file = b"\n".join(json.dumps(record).encode() for record in records)
     values = {
         "method": LORA,
         "optimizer": {"name": "adamw", "learning_rate": 1e-2},
@@ -43,17 +48,18 @@ def start(processes: int, base_model: str, folder: Path, **changes: object) -> l
         parent=os.getpid(),
         base_model=base_model,
         configuration=Configuration.model_validate(values | changes),
+        objective=objective,
         serve_with=None,
         limits=limits,
         output_folder=str(folder / "adapter"),
-        training_bytes=len(TRAINING_FILE),
+        training_bytes=len(training_file),
         validation_bytes=None,
         checkpoint_folder=str(folder / "checkpoints"),
         checkpoint_seconds=3600.0,
     )
     file = folder / "work"
     folder.mkdir(exist_ok=True)
-    file.write_bytes(work.model_dump_json().encode() + b"\n" + TRAINING_FILE)
+    file.write_bytes(work.model_dump_json().encode() + b"\n" + training_file)
     child = ["-m", "training_worker", "train-child", "--work", str(file)]
     return [*launch(processes), *child]
 
@@ -82,10 +88,13 @@ def scores_of(said: list[Message]) -> Scores:
     return said[-1].outcome.scores
 
 
-def test_two_processes_train_as_one_does(tiny_llama, tmp_path) -> None:
+@pytest.mark.parametrize(
+    "objective", [SUPERVISED, Objective(name="dpo")], ids=lambda objective: objective.name
+)
+def test_two_processes_train_as_one_does(objective, tiny_llama, tmp_path) -> None:
     # Five steps, each of them an evaluation point.
-    one = train(1, tiny_llama, tmp_path / "one")
-    two = train(2, tiny_llama, tmp_path / "two")
+    one = train(1, tiny_llama, tmp_path / "one", objective=objective)
+    two = train(2, tiny_llama, tmp_path / "two", objective=objective)
 
     curve, other = curve_of(one), curve_of(two)
     assert curve.keys() == other.keys()
@@ -93,7 +102,7 @@ def test_two_processes_train_as_one_does(tiny_llama, tmp_path) -> None:
     assert len(trained) == 5
     assert any(curve[key] != other[key] for key in trained), "they were meant to be two"
     for key in curve:
-        assert isclose(curve[key], other[key], rel_tol=1e-5), key
+        assert isclose(curve[key], other[key], rel_tol=1e-5, abs_tol=1e-6), key
     assert isclose(scores_of(one).best_loss, scores_of(two).best_loss, rel_tol=1e-4)
     assert one[-1].outcome.costs.trained_tokens == two[-1].outcome.costs.trained_tokens
     assert list((tmp_path / "two" / "adapter").glob("*.safetensors"))

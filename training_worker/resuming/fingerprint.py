@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from metadata.records import SUPERVISED
 from training_worker.request import RunRequest
 
 SAMPLED = 64  # numbers of each weight tensor, spread over it: another training changes them all
 
 
 def fingerprint(request: RunRequest, base: Any) -> str:
-    """Return the SHA-256 of configuration, data, what is scored, and the base model as loaded.
+    """Return the SHA-256 of configuration, data, objective, what is scored, and the base as loaded.
 
     The base counts by names, shapes and a sample of its weights, not by its path, which differs
     between workers, and not by all bytes, which take long to read. Limits, the micro-batch and
@@ -30,6 +31,8 @@ def fingerprint(request: RunRequest, base: Any) -> str:
         "evaluations": request.evaluations,
         "scoring": asdict(request.scoring),
     }
+    if request.objective != SUPERVISED:  # named only then: older checkpoints stay those of theirs
+        asked["objective"] = request.objective.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode())
     for part in _weights(base):
         digest.update(part)
