@@ -1,8 +1,14 @@
 """What goes with an objective: which configurations it trains, and on data of which form."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from metadata.errors import InvalidConfiguration, InvalidRequest
+from metadata.footprint import Plan, plan
 from metadata.optimizers import OPTIMIZERS
-from metadata.records import Configuration, DatasetKind, Objective, TrainingObjective
+from metadata.records import Configuration, DatasetKind, Objective, Task, TrainingObjective
+
+ROWS: Mapping[TrainingObjective, int] = {"supervised": 1, "dpo": 2}  # of the model, an example
 
 
 def check_objective(configuration: Configuration, objective: Objective) -> None:
@@ -57,3 +63,40 @@ def check_form(kind: DatasetKind, objective: TrainingObjective, *, param: str) -
     raise InvalidRequest(
         f"{rule}; got {given} for {objective}. {step}, or take another file.", param=param
     )
+
+
+def objective_of(kind: DatasetKind) -> TrainingObjective:
+    """Return the objective that learns from data of a form."""
+    return "dpo" if kind == "preference" else "supervised"
+
+
+def plan_for(configuration: Configuration, task: Task, objective: Objective) -> Plan:
+    """Return how a configuration would run on a task for an objective."""
+    name = objective.name
+    return of_examples(plan(in_rows(configuration, name), task_in_rows(task, name)), name)
+
+
+def in_rows(configuration: Configuration, objective: TrainingObjective) -> Configuration:
+    """Return the supervised configuration that costs as much: its batch counts rows."""
+    if ROWS[objective] == 1:
+        return configuration
+    return configuration.model_copy(
+        update={"batch_size": ROWS[objective] * configuration.batch_size}
+    )
+
+
+def task_in_rows(task: Task, objective: TrainingObjective) -> Task:
+    """Return the supervised task that costs as much: its examples count rows."""
+    if ROWS[objective] == 1:
+        return task
+    examples = ROWS[objective] * task.dataset.examples
+    return task.model_copy(
+        update={"dataset": task.dataset.model_copy(update={"examples": examples})}
+    )
+
+
+def of_examples(planned: Plan, objective: TrainingObjective) -> Plan:
+    """Return a plan in rows as one whose micro-batch counts examples."""
+    if ROWS[objective] == 1:
+        return planned
+    return replace(planned, micro_batch_size=max(1, planned.micro_batch_size // ROWS[objective]))

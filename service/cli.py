@@ -14,7 +14,8 @@ from pydantic_settings import SettingsError
 from rich.text import Text
 
 from metadata.errors import InvalidRequest, PeftwiseError
-from metadata.records import Configuration
+from metadata.objectives import objective_of
+from metadata.records import Configuration, TrainingObjective
 from service import (
     backup_command,
     calibrate_command,
@@ -143,6 +144,10 @@ def submit(
     configuration: parts.ConfigurationFile = None,
     recommendation: parts.RecommendationId = None,
     rank: parts.Rank = 1,
+    method: Annotated[
+        TrainingObjective | None,
+        typer.Option(help="What is learnt: completions, or with dpo preferences [as the file is]."),
+    ] = None,
     serve_with: parts.ServeWith = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the job to its end.")] = True,
@@ -162,7 +167,8 @@ def submit(
         order["peft"] = {**order.get("peft", {}), "serve_with": serve_with}
     if seed is not None:
         order["seed"] = seed
-    parts.profile(file)  # a bad line is told before anything is started
+    profile = parts.profile(file)  # a bad line is told before anything is started
+    order["method"] = {"type": method or objective_of(profile.kind)}
     with running_service(settings_of(data_dir=data_dir), wait=wait) as client:
         order["training_file"] = client.upload(file)["id"]
         _finish(client, client.submit(order), wait=wait, as_json=as_json)

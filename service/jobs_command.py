@@ -90,6 +90,7 @@ def job_pairs(job: dict[str, Any]) -> dict[str, str]:
         "State": job["status"],
         "Reason": error.get("message", ""),
         "Model": job["model"],
+        "Method": job["method"]["type"],
         "Configuration": wording.sentence(
             Configuration.model_validate(job["peft"]["configuration"])
         ),

@@ -205,6 +205,7 @@ def _advise(
         budget=Budget(
             train_minutes=None if asked.most_seconds is None else asked.most_seconds / 60
         ),
+        training_objective=asked.objective.name,
         serve_with=asked.serve_with,
         count=1,
     )

@@ -8,6 +8,7 @@ import torch
 from metadata.errors import InvalidRequest
 from metadata.features.model import profile_model
 from metadata.footprint import CPU_MICRO_BATCH, footprint
+from metadata.objectives import ROWS
 from metadata.records import ModelProfile
 from training_worker.data import Tokens
 from training_worker.request import RunRequest
@@ -24,7 +25,7 @@ def first_micro_batch(
         return min(batch, request.micro_batch_size)
     profile = profile_of(model)
     if device.type != "cuda" or profile is None:
-        return min(batch, CPU_MICRO_BATCH)
+        return min(batch, CPU_MICRO_BATCH // ROWS[request.objective.name])
     limit = request.limits.memory_bytes or int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])
     longest = max(len(example.ids) for example in examples)
     if request.configuration.packing:

@@ -62,6 +62,12 @@ def estimate(
     question = build_question(
         wanted, find_profile=find_profile, known_model=known_model, known_device=known_device
     )
+    if question.training_objective != "supervised":
+        raise InvalidRequest(
+            "An estimate is of supervised training, got preferences. POST /v1/recommendations "
+            "forecasts time and memory of DPO.",
+            param="dataset",
+        )
     asked = _choice(request.peft, wanted, question, known, recommendations, now=now)
     check(asked.configuration, question.task.model)
     check_serving(asked.configuration, asked.serve_with)

@@ -48,6 +48,14 @@ ORDERS = {
             },
         },
     ),
+    "dpo": Example(
+        summary="DPO on a file of preferences",
+        value={
+            "model": "peftwise-tiny",
+            "training_file": _FILE,
+            "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}},
+        },
+    ),
     "served": Example(
         summary="What the recommender chooses, as plain weights of the model",
         value={
@@ -80,6 +88,7 @@ JOB = {
     "integrations": [],
     "peft": {
         "configuration": CONFIGURATION,
+        "objective": {"name": "supervised", "beta": None},
         "chosen_by": "recommender",
         "why": "The recommender put it first for this model, data and machine.",
         "suffix": None,
@@ -148,6 +157,7 @@ ASSIGNMENT = {
     "model_path": None,
     "validation_file": False,
     "configuration": CONFIGURATION,
+    "objective": {"name": "supervised", "beta": None},
     "serve_with": "vllm",
     "limits": {"train_seconds": None, "memory_bytes": None},
     "generation": 1,

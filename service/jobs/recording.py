@@ -66,6 +66,7 @@ def _run_of(session: Session, attempt_id: str) -> Run | None:
         id=job.run_id,
         task=Task(model=order.model, dataset=order.dataset, device=device),
         configuration=order.configuration,
+        objective=order.objective,
         state=outcome.state,
         reason=outcome.reason,
         curve=curve_of(session, attempt_id),

@@ -6,7 +6,14 @@ from datetime import datetime
 from typing import Any, cast
 
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, DatasetProfile, Measurement, ModelProfile
+from metadata.records import (
+    SUPERVISED,
+    Configuration,
+    DatasetProfile,
+    Measurement,
+    ModelProfile,
+    Objective,
+)
 from service.tables import CheckpointRow, EventRow, JobRow
 
 
@@ -17,6 +24,7 @@ class Order:
     model: ModelProfile
     dataset: DatasetProfile
     configuration: Configuration
+    objective: Objective = SUPERVISED
     chosen_by: str  # the caller, a recommendation, or the recommender asked by the server
     training_file: str
     validation_file: str | None = None
@@ -123,6 +131,7 @@ def order_of(row: JobRow) -> Order:
         model=ModelProfile.model_validate(row.model),
         dataset=DatasetProfile.model_validate(row.dataset),
         configuration=Configuration.model_validate(row.configuration),
+        objective=Objective.model_validate(row.objective),
         chosen_by=row.chosen_by,
         training_file=row.training_file,
         validation_file=row.validation_file,
@@ -148,6 +157,7 @@ def row_of(order: Order, *, job_id: str, now: datetime) -> JobRow:
         model=order.model.model_dump(mode="json"),
         dataset=order.dataset.model_dump(mode="json"),
         configuration=order.configuration.model_dump(mode="json"),
+        objective=order.objective.model_dump(mode="json"),
         chosen_by=order.chosen_by,
         recommendation_id=order.recommendation_id,
         rank=order.rank,

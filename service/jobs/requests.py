@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, Name, Record
+from metadata.records import (
+    DPO_BETA,
+    SUPERVISED,
+    Configuration,
+    Name,
+    Objective,
+    Record,
+    TrainingObjective,
+)
 
 Label = Annotated[str, Field(max_length=64)]
 LabelValue = Annotated[str, Field(max_length=512)]
@@ -67,11 +75,45 @@ class Supervised(Record):
     hyperparameters: Hyperparameters = Hyperparameters()
 
 
+class DpoHyperparameters(Hyperparameters):
+    """The same three, and how dear it is to leave the base."""
+
+    beta: Literal["auto"] | Annotated[float, Field(gt=0, le=2)] = Field(
+        default="auto", description=f"auto is {DPO_BETA}"
+    )
+
+
+class Dpo(Record):
+    """Learn to prefer one completion to another."""
+
+    hyperparameters: DpoHyperparameters = DpoHyperparameters()
+
+
 class MethodChoice(Record):
     """What is learnt from the data, in OpenAI's words."""
 
-    type: Literal["supervised"]
-    supervised: Supervised = Supervised()
+    type: TrainingObjective
+    supervised: Supervised | None = None
+    dpo: Dpo | None = None
+
+    @model_validator(mode="after")
+    def _has_the_values_of_its_type(self) -> "MethodChoice":
+        other = "dpo" if self.type == "supervised" else "supervised"
+        if getattr(self, other) is not None:
+            raise ValueError(f"method.{other} goes with type {other}, got type {self.type}")
+        return self
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Return the values of whichever type it is."""
+        chosen = self.dpo if self.type == "dpo" else self.supervised
+        return Hyperparameters() if chosen is None else chosen.hyperparameters
+
+    @property
+    def objective(self) -> Objective:
+        """Return what is lowered."""
+        beta = None if self.dpo is None else self.dpo.hyperparameters.beta
+        return Objective(name=self.type, beta=None if beta == "auto" else beta)
 
 
 class JobRequest(Record):
@@ -93,14 +135,20 @@ class JobRequest(Record):
     @model_validator(mode="after")
     def _says_hyperparameters_once(self) -> "JobRequest":
         if self.hyperparameters is not None and self.method is not None:
-            raise ValueError(
-                "hyperparameters stand in method.supervised or at the top (deprecated), got both"
-            )
+            raise ValueError("hyperparameters stand in method or at the top (deprecated), got both")
         return self
 
     @property
     def wished(self) -> Hyperparameters:
-        """Return the hyperparameters, wherever they stand."""
+        """Return OpenAI's three hyperparameters, wherever they stand."""
         if self.method is not None:
-            return self.method.supervised.hyperparameters
+            values = self.method.hyperparameters.model_dump(
+                include=set(Hyperparameters.model_fields)
+            )
+            return Hyperparameters.model_validate(values)
         return self.hyperparameters or Hyperparameters()
+
+    @property
+    def objective(self) -> Objective:
+        """Return what is lowered: the supervised loss where no method is named."""
+        return SUPERVISED if self.method is None else self.method.objective

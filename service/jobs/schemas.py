@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, Measurement, Record
+from metadata.records import Configuration, Measurement, Objective, Record
 from service.jobs.records import Checkpoint, Job, JobEvent
 from service.jobs.states import JobState
 
@@ -51,10 +51,30 @@ class MethodAnswer(Record):
     supervised: SupervisedAnswer
 
 
+class DpoHyperparametersAnswer(HyperparametersAnswer):
+    """What was chosen for DPO."""
+
+    beta: float
+
+
+class DpoAnswer(Record):
+    """What a DPO job was trained by."""
+
+    hyperparameters: DpoHyperparametersAnswer
+
+
+class DpoMethodAnswer(Record):
+    """A preference was learnt from the data, in OpenAI's words."""
+
+    type: Literal["dpo"] = "dpo"
+    dpo: DpoAnswer
+
+
 class JobDetails(Record):
     """What OpenAI's shape has no place for."""
 
     configuration: Configuration
+    objective: Objective
     chosen_by: str
     why: str
     suffix: str | None
@@ -91,7 +111,7 @@ class JobAnswer(Record):
     hyperparameters: HyperparametersAnswer
     seed: int
     metadata: dict[str, str] | None
-    method: MethodAnswer
+    method: MethodAnswer | DpoMethodAnswer
     result_files: list[str]
     organization_id: str = "local"
     integrations: list[str] = Field(default_factory=list)
@@ -202,13 +222,20 @@ def job_answer(job: Job, *, now: datetime) -> JobAnswer:
             "training_file": order.training_file,
             "validation_file": order.validation_file,
             "hyperparameters": hyperparameters,
-            "method": MethodAnswer(supervised=SupervisedAnswer(hyperparameters=hyperparameters)),
+            "method": _method(order.objective, hyperparameters),
             "result_files": [] if job.result_file is None else [job.result_file],
             "seed": configuration.seed,
             "metadata": dict(order.labels) or None,
             "peft": _details(job),
         }
     )
+
+
+def _method(objective: Objective, chosen: HyperparametersAnswer) -> MethodAnswer | DpoMethodAnswer:
+    if objective.beta is None:
+        return MethodAnswer(supervised=SupervisedAnswer(hyperparameters=chosen))
+    values = DpoHyperparametersAnswer(**chosen.model_dump(), beta=objective.beta)
+    return DpoMethodAnswer(dpo=DpoAnswer(hyperparameters=values))
 
 
 def checkpoint_answer(checkpoint: Checkpoint, job: Job) -> CheckpointAnswer:
@@ -256,6 +283,7 @@ def estimated_finish(job: Job, *, now: datetime) -> datetime | None:
 def _details(job: Job) -> JobDetails:
     return JobDetails(
         configuration=job.order.configuration,
+        objective=job.order.objective,
         chosen_by=job.order.chosen_by,
         why=WHY.get(job.order.chosen_by, job.order.chosen_by),
         suffix=job.order.suffix,

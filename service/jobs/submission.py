@@ -5,9 +5,18 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from metadata.checks import check, check_serving
 from metadata.errors import InvalidRequest
-from metadata.footprint import plan, usable_bytes
+from metadata.footprint import usable_bytes
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, DatasetProfile, Device, ModelProfile, Task
+from metadata.objectives import check_form, check_objective, plan_for
+from metadata.records import (
+    SUPERVISED,
+    Configuration,
+    DatasetProfile,
+    Device,
+    ModelProfile,
+    Objective,
+    Task,
+)
 from service.catalogue.models import Models
 from service.files.store import FileStore
 from service.jobs.records import Order
@@ -34,6 +43,7 @@ class Asked:
     model: ModelProfile
     dataset: DatasetProfile
     _: KW_ONLY
+    objective: Objective = SUPERVISED
     serve_with: Serving | None = None
     most_seconds: float | None = None
 
@@ -74,7 +84,9 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
     model = desk.models.find(request.model)
     dataset = desk.files.profile(request.training_file, param="training_file")
     if request.validation_file is not None:
-        desk.files.profile(request.validation_file, param="validation_file")
+        validation = desk.files.profile(request.validation_file, param="validation_file")
+        check_form(validation.kind, request.objective.name, param="validation_file")
+    check_form(dataset.kind, request.objective.name, param="training_file")
     check_wishes(request.wished, request.peft)
     bound = most_seconds(request.peft, desk.device)
     choice = _choose(request, model, dataset, desk, most_seconds=bound)
@@ -82,11 +94,14 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
     if request.seed is not None:
         configuration = configuration.model_copy(update={"seed": request.seed})
     check(configuration, model)
+    check_objective(configuration, request.objective)
     check_serving(configuration, choice.serve_with)
+    task = Task(model=model, dataset=dataset, device=desk.device)
     return Order(
         model=model,
         dataset=dataset,
         configuration=configuration,
+        objective=request.objective,
         chosen_by=choice.chosen_by,
         recommendation_id=choice.recommendation_id,
         rank=choice.rank,
@@ -99,13 +114,13 @@ def check_order(request: JobRequest, desk: Desk) -> Order:
         priority=0 if request.peft is None else request.peft.priority,
         learning_rate_multiplier=choice.learning_rate_multiplier,
         most_seconds=bound,
-        warnings=_warnings(configuration, Task(model=model, dataset=dataset, device=desk.device)),
+        warnings=_warnings(configuration, task, request.objective),
     )
 
 
-def _warnings(configuration: Configuration, task: Task) -> tuple[str, ...]:
+def _warnings(configuration: Configuration, task: Task, objective: Objective) -> tuple[str, ...]:
     """Say where a GPU is too small: an attempt fails there, and other workers may have larger."""
-    device, planned = task.device, plan(configuration, task)
+    device, planned = task.device, plan_for(configuration, task, objective)
     if device.kind != "cuda" or planned.fits:
         return ()
     return (
@@ -126,10 +141,18 @@ def _choose(
     peft = request.peft
     if peft is None or not (peft.recommendation_id or peft.configuration):
         serve_with = None if peft is None else peft.serve_with
-        asked = Asked(model, dataset, serve_with=serve_with, most_seconds=most_seconds)
+        asked = Asked(
+            model,
+            dataset,
+            objective=request.objective,
+            serve_with=serve_with,
+            most_seconds=most_seconds,
+        )
         return _ask(asked, request.wished, desk)
     if peft.recommendation_id is not None:
-        choice = _look_up(peft.recommendation_id, peft.rank, model, desk)
+        choice = _look_up(
+            peft.recommendation_id, peft.rank, model, desk, objective=request.objective
+        )
         return replace(choice, serve_with=peft.serve_with or choice.serve_with)
     assert peft.configuration is not None
     check(peft.configuration, model)
@@ -137,7 +160,7 @@ def _choose(
     return _Choice(
         configuration=peft.configuration,
         chosen_by="caller",
-        forecast_seconds=plan(peft.configuration, task).train_seconds,
+        forecast_seconds=plan_for(peft.configuration, task, request.objective).train_seconds,
         serve_with=peft.serve_with,
     )
 
@@ -147,7 +170,7 @@ def _ask(asked: Asked, wished: Hyperparameters, desk: Desk) -> _Choice:
     configuration = with_wishes(advice.first.configuration, wished)
     task = Task(model=asked.model, dataset=asked.dataset, device=desk.device)
     is_changed = configuration != advice.first.configuration
-    seconds = plan(configuration, task).train_seconds if is_changed else None
+    seconds = plan_for(configuration, task, asked.objective).train_seconds if is_changed else None
     multiplier = wished.learning_rate_multiplier
     return _Choice(
         configuration=configuration,
@@ -160,13 +183,21 @@ def _ask(asked: Asked, wished: Hyperparameters, desk: Desk) -> _Choice:
     )
 
 
-def _look_up(recommendation_id: str, rank: int, model: ModelProfile, desk: Desk) -> _Choice:
+def _look_up(
+    recommendation_id: str, rank: int, model: ModelProfile, desk: Desk, *, objective: Objective
+) -> _Choice:
     asked = desk.recommendations.asked(recommendation_id)
     if asked.model != model.id:
         raise InvalidRequest(
             f"Recommendation {recommendation_id} is for {asked.model}, got model {model.id}. "
             "Submit it for the same model, or ask again.",
             param="model",
+        )
+    if asked.objective != objective.name:
+        raise InvalidRequest(
+            f"Recommendation {recommendation_id} is for {asked.objective}, got method "
+            f"{objective.name}. Submit it with that method, or ask again.",
+            param="method",
         )
     ranked = desk.recommendations.ranked(recommendation_id, rank=rank)
     return _Choice(

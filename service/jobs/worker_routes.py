@@ -52,6 +52,7 @@ def claim(
         dataset=order.dataset,
         validation_file=order.validation_file is not None,
         configuration=order.configuration,
+        objective=order.objective,
         serve_with=order.serve_with,
         limits=Limits(train_seconds=order.most_seconds),
         generation=held.generation,

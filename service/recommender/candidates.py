@@ -58,17 +58,22 @@ def propose(question: Question, known: Knowledge, *, rng: np.random.Generator) -
     Raises:
         InvalidConfiguration: No method that is asked for can be served as asked, or exists here.
     """
-    task, asked = question.task, look_up(question, known.optimizers)
+    optimizers = tuple(
+        name
+        for name in known.optimizers
+        if question.training_objective == "supervised" or OPTIMIZERS[name].kind == "gradient"
+    )
+    task, asked = question.task, look_up(question, optimizers)
     trusted = [*_from_rules(task), *_from_evidence(task, known)]
     wanted = [c for c in trusted if question.allows(c.configuration)]
     wanted += [Candidate(configuration=one, source="usual") for one in asked.possible]
     methods = _methods(question, asked, known)
-    near = list(_neighbours(wanted[:NEIGHBOURED], task.model, methods, known.optimizers, rng=rng))
+    near = list(_neighbours(wanted[:NEIGHBOURED], task.model, methods, optimizers, rng=rng))
     everything = [
         trusted[0],
         *wanted,
         *(c for c in near if question.allows(c.configuration)),
-        *_samples(task.model, methods, known.optimizers, rng=rng),
+        *_samples(task.model, methods, optimizers, rng=rng),
     ]
     left = _unserved(question, asked, trusted)
     return Proposal(

@@ -100,6 +100,7 @@ _CHOICE: dict[str, Any] = {
 ANSWER: dict[str, Any] = {
     "id": "rec-0a1b2c3d4e5f60718293a4b5",
     "object": "recommendation",
+    "training_objective": "supervised",
     "created_at": "2026-01-01T00:00:00Z",
     "configurations": [
         {

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from metadata.knowledge import Forecast, Knowledge, PastRun
+from metadata.priors import for_objective
 from metadata.records import Task
 from service.recommender.fitting import Planned
 from service.recommender.recommend import Recommendation
@@ -29,12 +30,18 @@ def explain(
     return RecommendationAnswer(
         id=f"rec-{question.content(known.version)[:24]}",
         created_at=now,
+        training_objective=question.training_objective,
         configurations=[
             _describe_row(recommendation, row, known, rank=rank)
             for rank, row in enumerate(recommendation.order, start=1)
         ],
         default=_describe_row(recommendation, DEFAULT_ROW, known, rank=0),
-        evidence=summarise(known, question.task, _asked_for(recommendation)),
+        evidence=summarise(
+            known,
+            question.task,
+            _asked_for(recommendation),
+            objective=question.training_objective,
+        ),
         excluded=recommendation.excluded,
         knowledge_version=known.version,
     )
@@ -55,7 +62,7 @@ def _describe_row(
     price = question.usd_per_second
     return RecommendedConfiguration(
         rank=rank,
-        configuration=candidate.configuration,
+        configuration=for_objective(candidate.configuration, question.learnt),
         quality=_quality(forecast, row),
         train_seconds=_interval(forecast, "seconds", row),
         peak_memory_bytes=_interval(forecast, "bytes", row),

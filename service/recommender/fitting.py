@@ -12,8 +12,9 @@ import numpy as np
 from metadata.arrays import Booleans, Floats
 from metadata.columns import fastest_plans, make_columns
 from metadata.errors import NothingFits
-from metadata.footprint import Plan, plan
+from metadata.footprint import Plan
 from metadata.knowledge import Forecast, Knowledge
+from metadata.objectives import in_rows, of_examples, plan_for
 from metadata.records import Configuration
 from metadata.space import default_configuration
 from service.recommender.candidates import Candidate
@@ -57,7 +58,7 @@ class _Aim:
 def _aim(question: Question, known: Knowledge) -> _Aim:
     """Divide the limits by what the upper forecast of the default adds to its plan."""
     default = default_configuration(question.task)
-    planned = plan(default, question.task)
+    planned = plan_for(default, question.task, question.learnt)
     forecast = known.forecast(question.task, [default], [planned])
     memory_factor = CARE * float(forecast.bytes_high[0]) / planned.peak_bytes
     time_factor = CARE * float(forecast.seconds_high[0]) / planned.train_seconds
@@ -69,13 +70,16 @@ def _aim(question: Question, known: Knowledge) -> _Aim:
 
 
 def _make_fit(candidates: list[Candidate], question: Question, aim: _Aim) -> list[Planned]:
-    columns = make_columns([one.configuration for one in candidates])
-    checkpoints_C, plans = fastest_plans(columns, question.task, memory_bytes=aim.memory_bytes)
+    learnt = question.training_objective
+    columns = make_columns([in_rows(one.configuration, learnt) for one in candidates])
+    checkpoints_C, plans = fastest_plans(
+        columns, question.task_in_rows, memory_bytes=aim.memory_bytes
+    )
     return [
         Planned(
             configuration=_checkpointed(one.configuration, is_on=is_on),
             source=one.source,
-            plan=plans[number],
+            plan=of_examples(plans[number], learnt),
         )
         for number, (one, is_on) in enumerate(zip(candidates, checkpoints_C.tolist(), strict=True))
     ]

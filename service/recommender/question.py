@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 
 from metadata.errors import InvalidDataset, InvalidRequest, NotFound
-from metadata.examples import parse_example
+from metadata.examples import of_one_form, parse_example
 from metadata.features.dataset import profile_dataset
 from metadata.features.device import find_device
 from metadata.features.model import profile_model
 from metadata.methods import METHODS
 from metadata.methods.spec import Serving
+from metadata.objectives import check_form, objective_of, task_in_rows, trains
 from metadata.records import (
     Configuration,
     DatasetProfile,
     Device,
     ModelProfile,
     Task,
+    TrainingObjective,
     content_hash,
 )
+from metadata.records import Objective as LearntObjective
 from service.catalogue.devices import FindDevice
 from service.catalogue.models import Models, is_model_id
 from service.recommender.schemas import (
@@ -48,9 +51,20 @@ class Question:
     task: Task
     budget: Budget = field(default_factory=Budget)
     objective: Objective = "quality"
+    training_objective: TrainingObjective = "supervised"
     methods: tuple[str, ...] | None = None
     serve_with: Serving | None = None
     count: int = 5
+
+    @property
+    def learnt(self) -> LearntObjective:
+        """Return what is lowered, with its usual values."""
+        return LearntObjective(name=self.training_objective)
+
+    @property
+    def task_in_rows(self) -> Task:
+        """Return the task as it costs, its examples counted in rows of the model."""
+        return task_in_rows(self.task, self.training_objective)
 
     @property
     def memory_bytes(self) -> int:
@@ -77,7 +91,11 @@ class Question:
 
     def allows(self, configuration: Configuration) -> bool:
         """Say whether a configuration is of a method asked for, and can be served as asked."""
-        return self.asks_for(configuration) and self.serves(configuration.method.name)
+        return (
+            self.asks_for(configuration)
+            and self.serves(configuration.method.name)
+            and trains(configuration, self.learnt)
+        )
 
     def asks_for(self, configuration: Configuration) -> bool:
         """Say whether a configuration is of the methods that are asked for."""
@@ -97,6 +115,7 @@ class Question:
                 "methods": self.methods,
                 # left out where it is not asked for: such questions keep the ids they had
                 **({} if self.serve_with is None else {"serve_with": self.serve_with}),
+                **({"training_objective": "dpo"} if self.training_objective == "dpo" else {}),
                 "count": self.count,
                 "knowledge_version": knowledge_version,
             }
@@ -142,10 +161,13 @@ def build_question(
         device=read_device(request.hardware, known_device=known_device),
     )
     _check_price(request, task.device)
+    learnt = request.training_objective or objective_of(task.dataset.kind)
+    check_form(task.dataset.kind, learnt, param="training_objective")
     return Question(
         task=task,
         budget=request.budget,
         objective=request.objective,
+        training_objective=learnt,
         methods=_check_methods(request.methods),
         serve_with=request.serve_with,
         count=request.count,
@@ -192,8 +214,8 @@ def _profile_examples(records: list[dict[str, Any]]) -> DatasetProfile:
             'or {"text": ...}.',
             param="dataset.examples",
         )
-    examples = [parse_example(record, line=line) for line, record in enumerate(records, start=1)]
-    return profile_dataset(examples, name="examples")
+    numbered = ((n, parse_example(record, line=n)) for n, record in enumerate(records, start=1))
+    return profile_dataset(list(of_one_form(numbered)), name="examples")
 
 
 def _check_price(request: RecommendationRequest, device: Device) -> None:

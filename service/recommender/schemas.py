@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from metadata.methods.spec import Serving
-from metadata.records import Configuration, DatasetProfile, Name, Record
+from metadata.records import Configuration, DatasetProfile, Name, Record, TrainingObjective
 
 Objective = Literal["quality", "balanced", "cheapest"]
 Source = Literal["portfolio", "past_winner", "neighbour", "sample", "default", "rule", "usual"]
@@ -69,6 +69,11 @@ class RecommendationRequest(Record):
             "quality: the least expected regret. balanced: ten times the training time has to buy "
             "0.15 less regret. cheapest: the least training time within 0.1 of the least regret."
         ),
+    )
+    training_objective: TrainingObjective | None = Field(
+        default=None,
+        description="what is learnt: supervised, from completions, or dpo, from preferences; null: "
+        "what the data are for",
     )
     methods: Annotated[list[Name], Field(min_length=1, max_length=100)] | None = None
     serve_with: Serving | None = Field(
@@ -171,6 +176,7 @@ class RecommendationAnswer(Record):
     id: str
     object: Literal["recommendation"] = "recommendation"
     created_at: datetime
+    training_objective: TrainingObjective = "supervised"
     configurations: list[RecommendedConfiguration]
     default: RecommendedConfiguration
     evidence: EvidenceSummary

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from metadata.database import read_session, write_session
 from metadata.errors import NotFound
 from metadata.methods.spec import Serving
+from metadata.records import TrainingObjective
 from service.recommender.schemas import (
     RecommendationAnswer,
     RecommendationRequest,
@@ -27,9 +28,10 @@ _INSERTS: Mapping[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What an answer was asked for: the base model, and what is to load the result."""
+    """What an answer was asked for: base model, objective, and what is to load the result."""
 
     model: str
+    objective: TrainingObjective
     serve_with: Serving | None
 
 
@@ -73,9 +75,13 @@ class RecommendationStore:
             NotFound: No answer has that id.
         """
         with read_session(self._engine) as session:
-            request = _find(session, recommendation_id).request
-            model, serve_with = request["base_model"]["id"], request.get("serve_with")
-            return Asked(model=model, serve_with=serve_with)
+            row = _find(session, recommendation_id)
+            request = row.request
+            return Asked(
+                model=request["base_model"]["id"],
+                objective=row.answer.get("training_objective", "supervised"),
+                serve_with=request.get("serve_with"),
+            )
 
     def ranked(self, recommendation_id: str, *, rank: int) -> RecommendedConfiguration:
         """Return the configuration of one rank, counted from 1.

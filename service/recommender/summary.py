@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from metadata.knowledge import Knowledge
-from metadata.records import Run, Task
+from metadata.priors import DPO_RATE_FACTOR
+from metadata.records import Run, Task, TrainingObjective
 from metadata.space import default_configuration
 from service import wording
 from service.recommender.schemas import EvidenceSummary
@@ -14,27 +15,42 @@ FAR = (
     "Run the first two configurations and feed the results back: "
     "the next answer then stands on your own task."
 )
+OF_NO_RUN = (
+    "No past run was trained with DPO: order, quality and its intervals are those of supervised "
+    f"runs, unwidened, and each learning rate is {DPO_RATE_FACTOR:g} of theirs, the ratio of TRL's "
+    "defaults."
+)
+COMPARE = "Train the first two and keep the one with the larger held-out margin."
 
 
-def summarise(known: Knowledge, task: Task, methods: Sequence[str] = ()) -> EvidenceSummary:
+def summarise(
+    known: Knowledge,
+    task: Task,
+    methods: Sequence[str] = (),
+    *,
+    objective: TrainingObjective = "supervised",
+) -> EvidenceSummary:
     """Return how many runs and tasks there are, how far the question is, and what to do.
 
     Args:
         known: What answers.
         task: What is asked.
         methods: Those that were asked for by name and can be recommended.
+        objective: What is to be trained; all that is known is supervised.
     """
     evidence = known.evidence(task)
     untried = [name for name in methods if name not in known.methods]
     has_tried = not methods or len(untried) < len(methods)
     gaps = "" if evidence.in_distribution else _gaps(known, task)
     next_step = NEAR if evidence.in_distribution and has_tried else FAR
+    if objective == "dpo":
+        gaps, next_step = f"{OF_NO_RUN} {gaps}".strip(), COMPARE
     advice = (wording.unknown_layout(task.model), _untried(untried), gaps, next_step)
     return EvidenceSummary(
         runs=evidence.runs,
         tasks=evidence.tasks,
         distance=evidence.distance,
-        in_distribution=evidence.in_distribution,
+        in_distribution=evidence.in_distribution and objective == "supervised",
         farthest=list(evidence.farthest),
         advice=" ".join(sentence for sentence in advice if sentence),
     )
