@@ -7,7 +7,7 @@ from datetime import datetime
 from metadata.architectures import is_known
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import Configuration, ModelProfile, Run, Scalar
+from metadata.records import Configuration, ModelProfile, Run, Scalar, TrainingObjective
 from service.recommender.schemas import Effect, EvidenceSummary
 
 Words = Callable[[float], str]
@@ -177,6 +177,11 @@ def loader(serve_with: str | None) -> str:
     return "" if serve_with is None else _LOADERS.get(serve_with, serve_with)
 
 
+def training(name: TrainingObjective) -> str:
+    """Return what is learnt from the data in words."""
+    return "DPO, on preferences" if name == "dpo" else "the loss of completions"
+
+
 def objective(name: str) -> str:
     """Say what is asked for."""
     return _OBJECTIVES.get(name, name)
@@ -286,7 +291,8 @@ def run_figures(run: Run) -> list[tuple[str, str]]:
     """Return scores and costs in words; what was not measured is left out."""
     found: list[tuple[str, str]] = []
     if run.score is not None and run.scores is not None:
-        found.append(("Nats gained per token", decimal(run.score, 3)))
+        per = "token" if run.scores.preference is None else "pair"
+        found.append((f"Nats gained per {per}", decimal(run.score, 3)))
         found.append(("Loss before", decimal(run.scores.base_loss, 3)))
         found.append(("Loss, best checkpoint", decimal(run.scores.best_loss, 3)))
         found.append(("Loss, last checkpoint", decimal(run.scores.last_loss, 3)))
@@ -294,6 +300,12 @@ def run_figures(run: Run) -> list[tuple[str, str]]:
             found.append(("Exact match", f"{100 * run.scores.exact_match:.0f} %"))
         if run.scores.mean_reciprocal_rank is not None:
             found.append(("Mean reciprocal rank", decimal(run.scores.mean_reciprocal_rank)))
+        if (preference := run.scores.preference) is not None:
+            found.append(("Held-out margin of rewards", decimal(preference.margin, 3)))
+            right = (
+                f"{100 * preference.accuracy:.0f} %, before {100 * preference.base_accuracy:.0f} %"
+            )
+            found.append(("Held-out pairs ranked right", right))
     if run.costs is not None:
         found.append(("Training time", duration(run.costs.train_seconds)))
         found.append(("Evaluation time", duration(run.costs.eval_seconds)))
@@ -301,6 +313,9 @@ def run_figures(run: Run) -> list[tuple[str, str]]:
         found.append(("Optimizer steps", f"{run.costs.steps:,}"))
         found.append(("Trained tokens", quantity(run.costs.trained_tokens)))
         found.append(("Trained weights", quantity(run.costs.trainable_parameters)))
+    if run.objective.beta is not None:
+        words = f"{training(run.objective.name)}, beta {run.objective.beta:g}"
+        found.append(("Trained with", words))
     return found
 
 

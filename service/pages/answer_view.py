@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from metadata.objectives import objective_of
 from metadata.records import Configuration, DatasetProfile
 from service import wording
 from service.pages import charts, contexts, urls
@@ -145,6 +146,7 @@ def _question(request: RecommendationRequest, dataset: DatasetProfile) -> tuple[
         ("Device", f"{many}{hardware.device}{memory}"),
         ("Budget", ", ".join(limit for limit in limits if limit) or "no limit"),
         ("Goal", wording.objective(request.objective)),
+        ("Trained with", wording.training(objective_of(dataset.kind))),
         ("Result for", wording.loader(request.serve_with)),
     )
 

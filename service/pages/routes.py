@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 
 from metadata.errors import InvalidRequest, NotFound, PeftwiseError
 from metadata.features.device import THIS_MACHINE, known_devices
+from metadata.objectives import objective_of
 from service.dependencies import QueueDep, ServicesDep
 from service.errors import status_of
 from service.estimates.estimate import estimate
 from service.files.uploads import Upload, incoming_file
-from service.jobs.requests import JobRequest, PeftChoice
+from service.jobs.requests import JobRequest, MethodChoice, PeftChoice
 from service.jobs.submission import check_order
 from service.pages import ask_form, contexts, estimate_form, urls
 from service.pages.answer_view import view_answer
@@ -284,11 +285,17 @@ def _choices(services: Services) -> contexts.Choices:
     )
 
 
+def _method(services: Services, file_id: str) -> MethodChoice:
+    data = services.files.profile(file_id, param="training_file")
+    return MethodChoice(type=objective_of(data.kind))
+
+
 def _submit(services: Services, fields: dict[str, str]) -> RedirectResponse:
     try:
         order = JobRequest(
             model=fields.get("model", ""),
             training_file=fields.get("file_id", ""),
+            method=_method(services, fields.get("file_id", "")),
             peft=PeftChoice.model_validate(
                 {"recommendation_id": fields.get("recommendation_id"), "rank": fields.get("rank")}
             ),

@@ -23,7 +23,7 @@ STATE_KINDS: Mapping[str, str] = {
     "timed_out": "warn",
     "cancelled": "warn",
 }
-_CURVE_TITLE = "Loss in nats per completion token, over optimizer steps"
+_CURVE_TITLE = "Loss in nats per {}, over optimizer steps"
 
 
 def view_runs(
@@ -68,8 +68,9 @@ def view_run(run: Run) -> contexts.RunPage:
 
 def loss_chart(curve: tuple[Measurement, ...]) -> charts.CurveChart | None:
     """Draw the losses of a curve, None where there are none yet."""
+    unit = "pair" if any(m.name == "margin" for m in curve) else "completion token"
     losses = [m.model_copy(update={"name": "loss"}) for m in curve if m.name.endswith("loss")]
-    return charts.curve_chart(losses, name="loss", title=_CURVE_TITLE)
+    return charts.curve_chart(losses, name="loss", title=_CURVE_TITLE.format(unit))
 
 
 def state_words(state: str) -> str:

@@ -67,8 +67,9 @@ def _results(made: Made) -> Mapping[str, str]:
     assert costs is not None
     seconds = wording.duration(costs.train_seconds)
     told = "none" if forecast is None else wording.duration(forecast)
+    unit = "completion token" if scores.preference is None else "pair (DPO)"
     return {
-        "Loss of the frozen base, nats per completion token, held out": f"{scores.base_loss:.4f}",
+        f"Loss of the frozen base, nats per {unit}, held out": f"{scores.base_loss:.4f}",
         "Loss of this model": f"{scores.base_loss - scores.gain(run.configuration.keep):.4f}",
         "Exact match": "not measured"
         if scores.exact_match is None

@@ -194,3 +194,39 @@ def _connection_lost() -> Exception:
     library = type(openai.DefaultHttpxClient()).__mro__[1].__module__.partition(".")[0]
     error: Exception = __import__(library).ReadError("the answer is lost")
     return error
+
+
+def test_a_dpo_job_is_created_followed_and_says_what_it_prefers(client: Any) -> None:
+    pairs = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"{n} plus {n}?"}]},
+            "preferred_output": [{"role": "assistant", "content": f"{2 * n}"}],
+            "non_preferred_output": [{"role": "assistant", "content": f"I think it is {n}."}],
+        }
+        for n in range(60)
+    ]
+    content = "".join(json.dumps(pair) + "\n" for pair in pairs).encode()
+    file = client.files.create(file=("pairs.jsonl", content), purpose="fine-tune")
+    with pytest.raises(openai.BadRequestError, match="Train them with dpo"):
+        client.fine_tuning.jobs.create(model="peftwise-tiny", training_file=file.id)
+
+    created = client.fine_tuning.jobs.create(
+        model="peftwise-tiny",
+        training_file=file.id,
+        method={
+            "type": "dpo",
+            "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2, "batch_size": "auto"}},
+        },
+    )
+    strict(created, FineTuningJob)
+    job = finished(client, created.id)
+
+    strict(job, FineTuningJob)
+    assert job.status == "succeeded", job.error
+    assert (job.method.type, job.method.supervised) == ("dpo", None)
+    assert job.method.dpo.hyperparameters.beta == 0.2
+    assert job.method.dpo.hyperparameters.n_epochs == 2
+    margins = [point["value"] for point in job.peft["curve"] if point["name"] == "margin"]
+    assert margins[0] == 0.0 < margins[-1]
+    [result] = job.result_files
+    assert len(client.files.content(result).text.splitlines()) > 2

@@ -383,6 +383,19 @@ def test_train_this_queues_a_job_and_shows_it(client: TestClient) -> None:
     assert address in client.get("/jobs").text
 
 
+def test_preferences_are_asked_for_and_trained_with_dpo(client: TestClient) -> None:
+    pairs = [
+        {"prompt": f"{n} + 1 =", "chosen": f" {n + 1}", "rejected": f" {n}"} for n in range(20)
+    ]
+
+    answered = ask(client, data=jsonl(pairs))
+    job_id = train(client, answered).rpartition("/")[2]
+
+    assert "DPO, on preferences" in answered.text
+    assert "No past run was trained with DPO" in answered.text
+    assert client.get(f"/v1/fine_tuning/jobs/{job_id}").json()["method"]["type"] == "dpo"
+
+
 def test_a_cancelled_job_says_so_and_asks_for_no_more_reloads(client: TestClient) -> None:
     address = train(client, ask(client, data=jsonl(EXAMPLES)))
 

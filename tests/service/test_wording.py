@@ -4,7 +4,15 @@ import pytest
 
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import Choice, Configuration, OptimizerChoice
+from metadata.records import (
+    Choice,
+    Configuration,
+    Objective,
+    OptimizerChoice,
+    PreferenceScores,
+    Scores,
+)
+from metadata.runs_file import SHIPPED_RUNS, read_runs
 from service import wording
 
 NB = "\N{NO-BREAK SPACE}"
@@ -122,3 +130,18 @@ def test_a_dropout_that_is_off_is_left_out() -> None:
     )
 
     assert wording.method_values(configuration) == "rank 8, alpha 16"
+
+
+def test_a_run_of_dpo_is_told_by_its_pairs() -> None:
+    preference = PreferenceScores(base_margin=0.0, margin=0.4, base_accuracy=0.5, accuracy=0.75)
+    scores = Scores(base_loss=0.693, best_loss=0.6, last_loss=0.65, preference=preference)
+    objective = Objective(name="dpo", beta=0.2)
+    supervised = next(run for run in read_runs(SHIPPED_RUNS) if run.configuration.keep == "best")
+    run = supervised.model_copy(update={"scores": scores, "objective": objective})
+
+    found = dict(wording.run_figures(run))
+
+    assert found["Nats gained per pair"] == "0.093"
+    assert found["Held-out margin of rewards"] == "0.400"
+    assert found["Held-out pairs ranked right"] == "75 %, before 50 %"
+    assert found["Trained with"] == "DPO, on preferences, beta 0.2"
