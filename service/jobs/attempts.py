@@ -79,21 +79,11 @@ class Attempts:
             started_by: The executor that will start it, or the worker that asks.
         """
         with write_session(self._engine) as session:
-            now = self._clock(session)
-            under_way = select(AttemptRow.job_id).where(AttemptRow.ended_at.is_(None))
-            waiting = (
-                select(JobRow)
-                .where(
-                    JobRow.state == "queued",
-                    or_(JobRow.not_before.is_(None), JobRow.not_before <= now),
-                    JobRow.id.not_in(under_way),
-                )
-                .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
-            job = session.scalars(waiting).one_or_none()
-            return None if job is None else self._offer(session, job, started_by=started_by)
+            while (job := self._next(session)) is not None:
+                # The row may be newer than what the query has seen of attempts, on PostgreSQL.
+                if not _is_tried(session, job):
+                    return self._offer(session, job, started_by=started_by)
+            return None
 
     def claim(self, code: str) -> Held:
         """Take the attempt that a code stands for; the job runs from now on.
@@ -221,6 +211,23 @@ class Attempts:
             _, job = holder(session, attempt_id, token)
             return job.validation_file if validation else job.training_file
 
+    def _next(self, session: Session) -> JobRow | None:
+        """Lock the job that goes next, unless another transaction has it."""
+        now = self._clock(session)
+        under_way = select(AttemptRow.job_id).where(AttemptRow.ended_at.is_(None))
+        waiting = (
+            select(JobRow)
+            .where(
+                JobRow.state == "queued",
+                or_(JobRow.not_before.is_(None), JobRow.not_before <= now),
+                JobRow.id.not_in(under_way),
+            )
+            .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        return session.scalars(waiting).one_or_none()
+
     def _offer(self, session: Session, job: JobRow, *, started_by: str) -> Offer:
         now = self._clock(session)
         code = secrets.token_urlsafe(32)
@@ -252,6 +259,12 @@ class Attempts:
         return Held(
             attempt_id=attempt.id, generation=attempt.generation, token=token, job=job_of(job)
         )
+
+
+def _is_tried(session: Session, job: JobRow) -> bool:
+    """Say whether a locked job has an attempt that has not ended."""
+    alive = AttemptRow.job_id == job.id, AttemptRow.ended_at.is_(None)
+    return session.scalars(select(AttemptRow.id).where(*alive)).first() is not None
 
 
 def _kept_progress(session: Session, job: JobRow) -> float:
