@@ -34,7 +34,10 @@ class Recorder:
     def record(self, attempt_id: str) -> bool:
         """Add the run of an ended attempt; False where there is none or it was added before."""
         with read_session(self._engine) as session:
-            run = _run_of(session, attempt_id)
+            attempt = session.get(AttemptRow, attempt_id)
+            if attempt is None or attempt.outcome is None:
+                return False
+            run = _run_of(session, attempt)
         is_new = run is not None and self._history.add(run)
         with write_session(self._engine) as session:
             this = AttemptRow.id == attempt_id
@@ -53,10 +56,8 @@ class Recorder:
         return sum(self.record(attempt_id) for attempt_id in attempts)
 
 
-def _run_of(session: Session, attempt_id: str) -> Run | None:
-    attempt = session.get(AttemptRow, attempt_id)
-    if attempt is None or attempt.outcome is None or attempt.ended_at is None:
-        return None
+def _run_of(session: Session, attempt: AttemptRow) -> Run | None:
+    assert attempt.ended_at is not None, f"{attempt.id} has an outcome and has not ended"
     job = find_job(session, attempt.job_id)
     if job.run_id is None:
         return None
@@ -69,7 +70,7 @@ def _run_of(session: Session, attempt_id: str) -> Run | None:
         objective=order.objective,
         state=outcome.state,
         reason=outcome.reason,
-        curve=curve_of(session, attempt_id),
+        curve=curve_of(session, attempt.id),
         scores=outcome.scores,
         costs=outcome.costs,
         versions=outcome.versions,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from metadata.errors import InvalidRequest
 from metadata.messages import Outcome, Report, SavedCheckpoint
 from metadata.records import Measurement
 from service.jobs.states import add_event
@@ -18,6 +19,9 @@ def take(
 
     Points of the same name, split and step are written over. A checkpoint of a later step than
     any before says that the job gets on: its retries count anew.
+
+    Raises:
+        InvalidRequest: The name of a checkpoint stands for another step.
     """
     if report.number <= attempt.last_batch:
         return
@@ -87,6 +91,13 @@ def _keep_checkpoint(
     session: Session,
     now: datetime,
 ) -> None:
+    before = session.get(CheckpointRow, (job.id, checkpoint.name))
+    if before is not None and before.step != checkpoint.step:
+        raise InvalidRequest(
+            f"The name of a checkpoint stands for one step: {checkpoint.name!r} is of step "
+            f"{before.step:,}, got step {checkpoint.step:,}. Name checkpoints by their step.",
+            param="checkpoints",
+        )
     row = {
         "job_id": job.id,
         "name": checkpoint.name,
