@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from service import errors, health
 from service.bodies import BodyGuard
 from service.catalogue.routes import router as catalogue
+from service.datasets.routes import router as datasets
 from service.doctor.routes import router as doctor
 from service.estimates.routes import router as estimates
 from service.files.routes import router as files
@@ -32,6 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     recommender,
     files,
+    datasets,
     estimates,
     jobs,
     tuned,

@@ -1,7 +1,7 @@
 """How large a body may be and of which kind, counted while it streams.
 
-Routes under /v1 take JSON, the upload of a file and an attempt's log apart; pages take what an
-HTML form sends.
+Routes under /v1 take JSON, uploads of files and an attempt's log apart; pages take what an HTML
+form sends.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,6 +18,7 @@ from service.settings import MIB, Settings
 from service.validation import read_strictly
 
 UPLOAD_ROUTE = "/v1/files"
+CHECK_ROUTE = "/v1/datasets/check"  # takes a file, or JSON with the id of one
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
@@ -58,7 +59,7 @@ class BodyGuard:
         limit = self.upload_bytes if kind == MULTIPART else self.json_bytes
         _check_length(headers, limit)
         limited = _counted(receive, limit)
-        if JSON not in allowed:
+        if JSON not in allowed or kind == MULTIPART:
             return limited
         return await _read_json(limited, is_json=kind == JSON)
 
@@ -66,6 +67,8 @@ class BodyGuard:
 def _kinds(path: str, method: str) -> tuple[str, ...]:
     if path == UPLOAD_ROUTE and method == "POST":
         return (MULTIPART,)
+    if path == CHECK_ROUTE:
+        return (JSON, MULTIPART)
     if path.startswith(WORKER_ROUTES) and path.endswith("/log"):
         return (BYTES,)
     return (JSON,) if path.startswith("/v1/") else (FORM, MULTIPART)

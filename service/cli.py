@@ -19,6 +19,7 @@ from metadata.records import Configuration, TrainingObjective
 from service import (
     backup_command,
     calibrate_command,
+    data_command,
     doctor_command,
     entries_view,
     estimate_command,
@@ -53,6 +54,7 @@ app = typer.Typer(
 runs_app = typer.Typer(help="Past runs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(jobs_command.app, name="jobs")
 app.add_typer(runs_app, name="runs")
+app.add_typer(data_command.app, name="data")
 app.command("estimate")(estimate_command.estimate)
 app.command("backup")(backup_command.backup)
 app.command("calibrate")(calibrate_command.calibrate)

@@ -1,0 +1,1 @@
+"""Checking training files before anything is spent on them."""
