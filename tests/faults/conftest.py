@@ -61,6 +61,14 @@ def light(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def light_on_postgres(tmp_path: Path, postgres_url: str) -> Iterator[Server]:
+    """Return a server of light trainings of some seconds, on PostgreSQL."""
+    server = light_server(tmp_path, step_seconds=0.2, parallel_runs=3, database_url=postgres_url)
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def attached(tmp_path: Path) -> Iterator[Server]:
     """Return a server that starts nothing: workers attach themselves."""
     server = light_server(tmp_path, executor="none", lease_seconds=6.0)
