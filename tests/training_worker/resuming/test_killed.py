@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from metadata.messages import Limits
 from metadata.optimizers import OPTIMIZERS
 from metadata.parameters import defaults
-from metadata.records import Configuration, Measurement
+from metadata.records import SUPERVISED, Configuration, Measurement, Objective
 from training_worker.trainer_messages import (
     PREEMPTED,
     Done,
@@ -32,7 +32,10 @@ from training_worker.trainer_messages import (
 )
 
 RECORDS = [{"prompt": f"Say {number}:", "completion": f" {number % 5}"} for number in range(60)]
-TRAINING_FILE = b"\n".join(json.dumps(record).encode() for record in RECORDS)
+PAIRS = [
+    {"prompt": one["prompt"], "chosen": one["completion"], "rejected": f" {n % 7} or so"}
+    for n, one in enumerate(RECORDS)
+]
 LORA = {"name": "lora", "r": 4, "lora_alpha": 8, "lora_dropout": 0.1}
 DORA = LORA | {"name": "dora"}
 ADAMW = {"name": "adamw", "learning_rate": 1e-2}
@@ -57,8 +60,11 @@ class Trainers:
     folder: Path
     changes: dict[str, object]
     checkpoint_seconds: float = 0.0
+    objective: Objective = SUPERVISED
 
     def start(self, attempt: int, *, largest_file: int | None = None) -> "subprocess.Popen[bytes]":
+        records = RECORDS if self.objective == SUPERVISED else PAIRS
+        training_file = b"\n".join(json.dumps(record).encode() for record in records)
         work = Work(
             parent=os.getpid(),
             base_model=self.base_model,
@@ -67,10 +73,11 @@ class Trainers:
                 | {"max_length_tokens": 64}
                 | self.changes
             ),
+            objective=self.objective,
             serve_with=None,
             limits=Limits(),
             output_folder=str(self.folder / "adapter"),
-            training_bytes=len(TRAINING_FILE),
+            training_bytes=len(training_file),
             validation_bytes=None,
             checkpoint_folder=str(self.folder / "checkpoints"),
             attempt=attempt,
@@ -87,7 +94,7 @@ class Trainers:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
         assert process.stdin is not None
         with process.stdin as pipe:
-            pipe.write(work.model_dump_json().encode() + b"\n" + TRAINING_FILE)
+            pipe.write(work.model_dump_json().encode() + b"\n" + training_file)
         return process
 
     def adapter(self) -> dict[str, torch.Tensor]:
@@ -126,16 +133,22 @@ def kill_after(process: "subprocess.Popen[bytes]", step: int, rng: random.Random
 
 
 def killed_run_is_the_undisturbed(
-    base_model: str, folder: Path, changes: dict[str, object], *, kills: int, seed: int
+    base_model: str,
+    folder: Path,
+    changes: dict[str, object],
+    *,
+    kills: int,
+    seed: int,
+    objective: Objective = SUPERVISED,
 ) -> None:
     rng = random.Random(seed)
-    whole = Trainers(base_model, folder / "whole", changes)
+    whole = Trainers(base_model, folder / "whole", changes, objective=objective)
     undisturbed = finish(whole.start(1))
     assert isinstance(undisturbed[-1], Done)
     assert undisturbed[-1].outcome.state == "succeeded", undisturbed[-1].outcome.reason
     all_steps = undisturbed[-1].outcome.costs.steps
     at = sorted(rng.sample(range(1, all_steps - 1), kills))
-    killed = Trainers(base_model, folder / "killed", changes)
+    killed = Trainers(base_model, folder / "killed", changes, objective=objective)
 
     reached = [kill_after(killed.start(n), step, rng) for n, step in enumerate(at, start=1)]
     last = finish(killed.start(kills + 1))
@@ -149,8 +162,13 @@ def killed_run_is_the_undisturbed(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_trainer_killed_at_random_steps_ends_with_the_same_bits(tiny_llama, tmp_path) -> None:
-    killed_run_is_the_undisturbed(tiny_llama, tmp_path, {}, kills=2, seed=7)
+@pytest.mark.parametrize(
+    "objective", [SUPERVISED, Objective(name="dpo")], ids=lambda objective: objective.name
+)
+def test_a_trainer_killed_at_random_steps_ends_with_the_same_bits(
+    objective, tiny_llama, tmp_path
+) -> None:
+    killed_run_is_the_undisturbed(tiny_llama, tmp_path, {}, kills=2, seed=7, objective=objective)
 
 
 @pytest.mark.slow
