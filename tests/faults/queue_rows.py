@@ -7,7 +7,6 @@ from sqlalchemy import Engine, delete, select
 
 from metadata.database import Base, read_session
 
-TABLES = Base.metadata.sorted_tables
 OF_JOB = (
     *("state", "retries", "not_before", "generation", "progress", "error_code", "run_id"),
     "checkpoint_step",
@@ -19,7 +18,7 @@ Row = dict[str, Any]
 def empty(engine: Engine) -> None:
     """Delete every row of every table."""
     with engine.begin() as connection:
-        for table in reversed(TABLES):
+        for table in reversed(Base.metadata.sorted_tables):
             connection.execute(delete(table))
 
 
@@ -31,7 +30,7 @@ def rows_of(engine: Engine) -> dict[str, list[Row]]:
                 dict(row)
                 for row in session.execute(select(table).order_by(*table.primary_key)).mappings()
             ]
-            for table in TABLES
+            for table in Base.metadata.sorted_tables
         }
 
 

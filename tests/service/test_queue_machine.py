@@ -322,7 +322,7 @@ def report_of(number: int, step: int, *, name: str | None = None) -> Report:
     return Report(number=number, measurements=(point,), checkpoints=saved, progress=step / 100)
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [6, pytest.param(150, marks=pytest.mark.slow)])
 def test_whatever_is_called_the_promises_hold(
     engine: Engine, clock: Any, make_order: Any, device: Device, examples: int
 ) -> None:
