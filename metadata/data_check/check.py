@@ -1,6 +1,7 @@
 """Check a training file, and a validation file beside it, against every rule of the table."""
 
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -47,6 +48,7 @@ class DataCheck:
         counter: Counts its tokens; by bytes if None.
         progress: Is told every so often how many bytes more were read.
         most_keys: Different examples that are remembered, to find repeated ones.
+        most_problems: After so many in a file the rest of it is not read.
     """
 
     report: Report
@@ -54,6 +56,7 @@ class DataCheck:
     counter: TokenCounter | None = None
     progress: Progress = lambda more_bytes: None
     most_keys: int = MOST_KEYS
+    most_problems: float = math.inf
 
     def run(
         self,
@@ -99,21 +102,30 @@ class _Pass:
     def read(self, file: io.BufferedReader) -> None:
         watches = [(rule, rule.start(self.options)) for rule in FILE_RULES]
         for line in read_lines(file, spill=self._spill):
+            if self.tally.problems >= self.check.most_problems:
+                self.tally.is_complete = False
+                break
             self.tally.lines = line.number
             self._count_bytes(len(line.raw))
             self._settle(line, self._look(line, watches))
+        if self.tally.is_complete:
+            self._look_back(watches)
+        self.check.progress(self._untold_bytes)
+
+    def _look_back(self, watches: list[tuple[FileRule, Watch]]) -> None:
         for rule, watch in watches:
             for number, seen in watch.end(self.tally.lines):
                 self._tell((rule, seen, 1), number, is_repaired=False)
-        self.check.progress(self._untold_bytes)
 
     def _look(self, line: Line, watches: list[tuple[FileRule, Watch]]) -> list[Found]:
         found, example = look(line)
         if example is None:
             return found
         met = self._meet(line, example)
-        found += _firsts((rule, rule.find(met)) for rule in EXAMPLE_RULES)
-        found += _firsts((rule, watch.see(met)) for rule, watch in watches)
+        for rule in EXAMPLE_RULES:
+            _keep_first(rule, rule.find(met), found)
+        for file_rule, watch in watches:
+            _keep_first(file_rule, watch.see(met), found)
         return found
 
     def _meet(self, line: Line, example: Example) -> Met:
@@ -146,6 +158,7 @@ class _Pass:
     def _tell(self, found: Found, number: int, *, is_repaired: bool) -> None:
         rule, seen, times = found
         self.tally.counts[rule.name] += 1
+        self.tally.problems += 1
         self.tally.repaired += is_repaired
         self.check.report(
             Problem(
@@ -179,23 +192,27 @@ def look(line: Line) -> tuple[list[Found], Example | None]:
     """Return what is wrong with a line by itself, and its example where training could read it."""
     found: list[Found] = []
     for rules, goes_on in _STEPS:
-        found += _firsts((rule, rule.find(line)) for rule in rules)
+        _ask(rules, line, found)
         if not goes_on(line):
             return found, None
     assert line.form is not None
-    found += _firsts((rule, rule.find(line)) for rule in _OF_FORM[line.form])
+    _ask(_OF_FORM[line.form], line, found)
     if any(rule.severity == "error" and rule.repair is None for rule, _, _ in found):
         return found, None
-    found += _firsts((rule, rule.find(line)) for rule in _REFUSAL_RULES)
+    _ask(_REFUSAL_RULES, line, found)
     return found, line.example if isinstance(line.example, Example) else None
 
 
-def _firsts(asked: Iterable[tuple[Rule, Iterator[Seen]]]) -> Iterator[Found]:
-    """Yield the first that each rule found, with how many there are; no list of them is kept."""
-    for rule, seen in asked:
-        first = next(seen, None)
-        if first is not None:
-            yield rule, first, 1 + sum(1 for _ in seen)
+def _ask(rules: Iterable[LineRule], line: Line, found: list[Found]) -> None:
+    for rule in rules:
+        _keep_first(rule, rule.find(line), found)
+
+
+def _keep_first(rule: Rule, seen: Iterator[Seen], found: list[Found]) -> None:
+    """Add the first that a rule saw, with how many there are; no list of them is kept."""
+    first = next(seen, None)
+    if first is not None:
+        found.append((rule, first, 1 + sum(1 for _ in seen)))
 
 
 def _longest_answer(example: Example) -> str:

@@ -71,6 +71,7 @@ class Summary(Record):
     tokens: TokenSummary
     counts: list[RuleCount]
     repaired: Count = Field(description="problems that a repaired copy does not have any more")
+    is_complete: bool = Field(description="false where so much is wrong that reading was ended")
     notes: list[str]
 
 

@@ -30,8 +30,8 @@ class SeenKeys:
     """The first line of each key; of too many keys, of those alone that end in zero bits."""
 
     def __init__(self, *, most: int = MOST_KEYS, recent: int = RECENT_KEYS) -> None:
-        """Remember at most `most` keys sorted, and `recent` more."""
-        self._most, self._most_recent = most, recent
+        """Remember at most `most` keys sorted, and `recent` more, or as many if that is less."""
+        self._most, self._most_recent = most, min(most, recent)
         self._recent: dict[int, int] = {}
         self._keys_N = np.empty(0, dtype=np.uint64)
         self._lines_N = np.empty(0, dtype=np.uint32)

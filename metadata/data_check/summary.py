@@ -15,7 +15,9 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)  # lines, by rule
     forms: Counter[str] = field(default_factory=Counter)
+    problems: int = 0
     lines: int = 0
+    is_complete: bool = True
     size_bytes: int = 0
     repaired: int = 0
     tokens: int = 0
@@ -53,6 +55,7 @@ def summarize(tally: Tally, held_out: Tally | None, options: Options, *, share: 
         tokens=_tokens(tally, options),
         counts=sorted(listed, key=lambda count: (count.severity, -count.lines)),
         repaired=tally.repaired,
+        is_complete=tally.is_complete and (held_out is None or held_out.is_complete),
         notes=list(_notes(options, share)),
     )
 

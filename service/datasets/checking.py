@@ -9,7 +9,7 @@ from pathlib import Path
 from metadata.data_check.check import DataCheck
 from metadata.data_check.problems import Problem
 from metadata.data_check.tokens import counter_for
-from service.datasets.schemas import LISTED_LINES, DatasetCheckAnswer
+from service.datasets.schemas import LISTED_LINES, MOST_KEYS, MOST_PROBLEMS, DatasetCheckAnswer
 from service.services import Services
 
 
@@ -43,7 +43,13 @@ def check_paths(
     profile = None if model is None else services.models.find(model, param="model")
     folder = None if model is None else services.models.folder(model)
     listed = Listed(LISTED_LINES)
-    check = DataCheck(report=listed.add, model=profile, counter=counter_for(profile, folder))
+    check = DataCheck(
+        report=listed.add,
+        model=profile,
+        counter=counter_for(profile, folder),
+        most_keys=MOST_KEYS,
+        most_problems=MOST_PROBLEMS,
+    )
     with ExitStack() as stack:
         held_out = None
         if validation_file_id is not None:

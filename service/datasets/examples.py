@@ -66,6 +66,7 @@ ANSWER: dict[str, Any] = {
         },
         "counts": [{"rule": "trailing-comma", "severity": "error", "lines": 1}],
         "repaired": 0,
+        "is_complete": True,
         "notes": [
             "Tokens are those of prompts and answers; a chat template adds some for each turn."
         ],

@@ -7,6 +7,8 @@ from pydantic import Field
 from metadata.data_check.problems import Problem, Summary
 from metadata.records import Name, Record
 
+MOST_PROBLEMS = 100_000  # of a file; they take some seconds, in which others wait
+MOST_KEYS = 2**22  # different examples that are remembered, some 100 MB
 LISTED_LINES = 500  # of each rule, so that one that every line breaks hides no other
 
 
@@ -32,7 +34,8 @@ class DatasetCheckForm(Record):
 class DatasetCheckAnswer(Record):
     """All that is wrong with a file, in the order in which it was met.
 
-    Of each rule the first 500 lines are listed; `summary.counts` counts all.
+    Of each rule the first 500 lines are listed; `summary.counts` counts all. After 100,000
+    problems the rest of a file is not read, and `summary.is_complete` is false.
     """
 
     object: Literal["dataset_check"] = "dataset_check"

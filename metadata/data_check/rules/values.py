@@ -1,11 +1,14 @@
 """Rules about JSON: broken, too deep, numbers that nobody can read, keys that stand twice."""
 
+import re
 from collections.abc import Iterator
 
 from metadata.data_check.decoding import INTEGER_DIGITS, MAX_DEPTH, strings
 from metadata.data_check.lines import Line
 from metadata.data_check.problems import Seen, excerpt, shown
 from metadata.data_check.rules.spec import LineRule
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def _broken(line: Line) -> Iterator[Seen]:
@@ -35,9 +38,10 @@ def _half_pairs(line: Line) -> Iterator[Seen]:
     if "\\ud" not in (line.text or "").lower():
         return
     for text in strings(line.decoded.value):
-        place = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None)
-        if place is not None:
-            yield Seen(f"\\u{ord(text[place]):04x} in {shown(text[max(0, place - 10) :][:60])}")
+        half = _HALF.search(text)
+        if half is not None:
+            around = text[max(0, half.start() - 10) : half.start() + 30]
+            yield Seen(f"\\u{ord(half[0]):04x} in {shown(around)}")
 
 
 def _escaped_nul(line: Line) -> Iterator[Seen]:
