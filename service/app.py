@@ -14,6 +14,7 @@ from service.catalogue.routes import router as catalogue
 from service.datasets.routes import router as datasets
 from service.doctor.routes import router as doctor
 from service.estimates.routes import router as estimates
+from service.exporters.routes import router as exporters
 from service.files.routes import router as files
 from service.folder_lock import hold_server
 from service.jobs.routes import router as jobs
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     recommender,
+    exporters,
     files,
     datasets,
     estimates,

@@ -23,6 +23,7 @@ from service import (
     doctor_command,
     entries_view,
     estimate_command,
+    export_command,
     jobs_command,
     serving,
     terminal,
@@ -109,10 +110,14 @@ def recommend(
         typer.Option(metavar="NAME", help="Consider this method only; may be repeated."),
     ] = None,
     serve_with: parts.ServeWith = None,
+    export: export_command.Export = None,
+    export_to: export_command.ExportTo = None,
+    rank: export_command.ExportRank = 1,
     as_json: parts.AsJson = False,
     data_dir: parts.DataDir = None,
 ) -> None:
     """Rank configurations for a model and a file. Nothing is trained."""
+    export_command.check(export, export_to)
     request = RecommendationRequest(
         base_model=BaseModelChoice(id=model, config=parts.read_json(config)),
         dataset=DatasetChoice(profile=parts.profile(file)),
@@ -127,7 +132,11 @@ def recommend(
         serve_with=serve_with,
         count=count,
     )
-    found = client_of(settings_of(data_dir=data_dir)).recommend(request)
+    client = client_of(settings_of(data_dir=data_dir))
+    found = client.recommend(request)
+    if export is not None:
+        export_command.write(client, found.id, file, export=export, export_to=export_to, rank=rank)
+        return
     console = terminal.make_console()
     view = terminal.answer_view(found, width=console.width)
     parts.answer(found.model_dump(mode="json"), view, as_json=as_json)

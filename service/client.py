@@ -49,6 +49,14 @@ class Client:
         body = request.model_dump(mode="json", exclude_none=True)
         return RecommendationAnswer.model_validate(self._json("POST", "/v1/recommendations", body))
 
+    def export(self, recommendation_id: str, **asked: object) -> str:
+        """Return a rank of a recommendation as a file for another trainer."""
+        path = f"/v1/recommendations/{_part(recommendation_id)}/export"
+        response = self._exchange("GET", path, params=_query(**asked))
+        if not response.is_success:
+            _read(response)
+        return response.text
+
     def estimate(self, request: EstimateRequest) -> EstimateAnswer:
         """Ask what a run would need."""
         body = request.model_dump(mode="json", exclude_none=True)

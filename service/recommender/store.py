@@ -83,6 +83,16 @@ class RecommendationStore:
                 serve_with=request.get("serve_with"),
             )
 
+    def request(self, recommendation_id: str) -> Mapping[str, Any]:
+        """Return the request for an answer as JSON, without the examples it was asked with.
+
+        Raises:
+            NotFound: No answer has that id.
+        """
+        with read_session(self._engine) as session:
+            request: Mapping[str, Any] = _find(session, recommendation_id).request
+            return request
+
     def ranked(self, recommendation_id: str, *, rank: int) -> RecommendedConfiguration:
         """Return the configuration of one rank, counted from 1.
 
