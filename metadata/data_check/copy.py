@@ -1,5 +1,6 @@
 """Write a repaired copy of a training file: whole or not at all, and never over another file."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metadata.data_check.lines import Line
-from metadata.errors import InvalidRequest
+from metadata.errors import InvalidRequest, NoSpace
 from metadata.examples import BYTE_ORDER_MARK
 
 
@@ -39,6 +40,7 @@ def repaired_copy(path: Path) -> Iterator[RepairedCopy]:
 
     Raises:
         InvalidRequest: Something has that name already, or its folder cannot be written to.
+        NoSpace: The disk is full.
     """
     check_free(path)
     hidden = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
@@ -49,9 +51,10 @@ def repaired_copy(path: Path) -> Iterator[RepairedCopy]:
             os.fsync(target.fileno())
         _give_name(hidden, path)
     except OSError as error:
-        raise InvalidRequest(
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (NoSpace if is_full else InvalidRequest)(
             f"The repaired copy {path} cannot be written ({error.strerror}). "
-            "Name a file in a folder that can."
+            "Name a file in a folder that can, with as much free space as the input has bytes."
         ) from None
     finally:
         hidden.unlink(missing_ok=True)

@@ -76,15 +76,20 @@ class Summary(Record):
 
 
 def shown(text: str) -> str:
-    """Return a text in printable ASCII, cut short, whatever it holds and however long it is."""
-    start = text[: SHOWN_CHARACTERS + 1].encode("ascii", "backslashreplace").decode()
-    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in start)
+    """Return a text without what cannot be printed, cut short, however long it is."""
+    start = text[: SHOWN_CHARACTERS + 1]
+    clean = "".join(c if c.isprintable() else _escaped(c) for c in start)
     is_whole = len(text) <= SHOWN_CHARACTERS and len(clean) <= SHOWN_CHARACTERS
     return clean if is_whole else clean[:SHOWN_CHARACTERS] + "..."
 
 
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
 def excerpt(value: object) -> str:
-    """Return a decoded value as a problem shows it: short, ASCII, whatever its size."""
+    """Return a decoded value as a problem shows it: short and printable, whatever its size."""
     if isinstance(value, dict):
         keys = list(value)[:SHOWN_KEYS]
         return f"an object of {len(value)} keys: {shown(', '.join(keys))}" if keys else "{}"

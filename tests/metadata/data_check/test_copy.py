@@ -1,3 +1,4 @@
+import errno
 import io
 from collections import Counter
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from metadata.data_check.check import DataCheck
 from metadata.data_check.copy import repaired_copy
 from metadata.data_check.problems import Problem
-from metadata.errors import InvalidRequest
+from metadata.errors import InvalidRequest, NoSpace
 from metadata.examples import LINE_BYTES
 from tests.metadata.data_check.malformed import make_malformed
 
@@ -115,6 +116,18 @@ def test_a_check_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    def fill() -> None:
+        with repaired_copy(tmp_path / "out") as copy:
+            copy.write_rest(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(NoSpace, match="No space left"):
+        fill()
 
     assert list(tmp_path.iterdir()) == []
 
