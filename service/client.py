@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -49,13 +49,13 @@ class Client:
         body = request.model_dump(mode="json", exclude_none=True)
         return RecommendationAnswer.model_validate(self._json("POST", "/v1/recommendations", body))
 
-    def export(self, recommendation_id: str, **asked: object) -> str:
-        """Return a rank of a recommendation as a file for another trainer."""
+    def export(self, recommendation_id: str, **asked: object) -> tuple[str, str]:
+        """Return a rank of a recommendation as a file for another trainer, and its origin."""
         path = f"/v1/recommendations/{_part(recommendation_id)}/export"
         response = self._exchange("GET", path, params=_query(**asked))
         if not response.is_success:
             _read(response)
-        return response.text
+        return response.text, unquote(response.headers.get("X-Peftwise-Origin", ""))
 
     def estimate(self, request: EstimateRequest) -> EstimateAnswer:
         """Ask what a run would need."""

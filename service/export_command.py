@@ -39,9 +39,13 @@ def write(
     rank: int,
 ) -> None:
     """Write a rank of an answer in a format, to a file or to standard output."""
-    text = client.export(
+    text, origin = client.export(
         recommendation_id, format=export, rank=rank, data=file, records=_records(file)
     )
+    console = terminal.make_console(stderr=True)
+    if not text.startswith("#"):  # JSON has no comments
+        for line in origin.splitlines():
+            console.print(terminal.plain(line))
     if export_to is None:
         typer.echo(text, nl=False)
         return
@@ -52,7 +56,7 @@ def write(
             f"--export-to must be a file that can be written, got {export_to}: {error.strerror}. "
             "Name another."
         ) from None
-    terminal.make_console(stderr=True).print(terminal.plain(f"Wrote {export_to}"))
+    console.print(terminal.plain(f"Wrote {export_to}"))
 
 
 def _records(file: Path) -> Records:

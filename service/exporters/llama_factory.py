@@ -23,6 +23,7 @@ CARRIES = Carries(
     records=("messages", "prompt_completion"),  # its stage for text joins texts end to end
 )
 DATASET = "train"
+_BARE = "fewshot"  # the one template without tags that trains the end token
 _COLUMNS: dict[str, Keys] = {
     "messages": {
         "formatting": "sharegpt",
@@ -64,7 +65,8 @@ def notes(source: Source) -> list[str]:
     if source.data.records == "prompt_completion":
         said.append(
             "Prompt and completion are joined as they stand; Peftwise puts a space between them "
-            "where neither has one."
+            "where neither has one. Two line ends stand here before the end token; of the "
+            "templates without tags the other trains no end token."
         )
     return said
 
@@ -91,7 +93,7 @@ def keys(source: Source) -> Keys:
         **({"quantization_type": "nf4", "double_quantization": False} if bits == 4 else {}),
         "dataset": DATASET,
         "dataset_dir": ".",
-        **({"template": "empty"} if source.data.records == "prompt_completion" else {}),
+        **({"template": _BARE} if source.data.records == "prompt_completion" else {}),
         "cutoff_len": one.max_length_tokens,
         "train_on_prompt": one.loss_on == "all",
         "packing": False,

@@ -138,6 +138,7 @@ def test_the_command_line_writes_a_file(
 
     assert (ended.code, printed.code) == (0, 0)
     assert json.loads(out.read_text())["peft_type"] == "VERA"
+    assert "The file says the method alone" in ended.err
     body = json.loads(printed.out)
     assert body["training_file"] == str(data)
     assert body["peft"]["configuration"]["method"]["name"] == "vera"
