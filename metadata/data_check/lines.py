@@ -3,6 +3,7 @@
 import codecs
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -122,4 +123,5 @@ class _Unclosed(io.TextIOWrapper):
     """Leaves the file underneath open when it is forgotten: it is not ours."""
 
     def __del__(self) -> None:
-        self.detach()
+        with suppress(ValueError):  # it may be closed by now
+            self.detach()

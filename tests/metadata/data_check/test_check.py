@@ -1,3 +1,4 @@
+import gc
 import io
 import random
 from collections import Counter
@@ -5,6 +6,7 @@ from collections import Counter
 import pytest
 
 from metadata.data_check.check import DataCheck
+from metadata.data_check.lines import read_lines
 from metadata.data_check.problems import Problem, Summary
 from metadata.data_check.rules import RULES
 from metadata.errors import InvalidDataset
@@ -63,6 +65,24 @@ def test_the_generator_breaks_nearly_every_rule() -> None:
         "few-examples", "class-imbalance",
     }  # fmt: skip
     assert broken == set(RULES) - elsewhere
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_wide_file_that_is_closed_while_it_is_read_is_no_mistake() -> None:
+    with opened(("[]\n" * 3).encode("utf-16")) as file:
+        lines = read_lines(file)
+        assert next(lines).text == "[]"
+
+    del lines
+    gc.collect()
+
+
+def test_a_file_of_utf16_that_ends_within_a_character_is_told() -> None:
+    content = "".join(f'{{"text": "{n}"}}\n' for n in range(12)).encode("utf-16-le")
+
+    problems, _ = check(content + b"\x3d\xd8" + b"x")
+
+    assert [(p.line, p.rule) for p in problems] == [(1, "wide-encoding"), (13, "not-utf8")]
 
 
 @pytest.mark.parametrize("form", GOOD)
