@@ -1,6 +1,7 @@
 """The history of runs: what every answer is learnt from."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -175,8 +176,9 @@ def export(
     for name in names:
         field_of(name, param="fields")  # before the first byte is sent
     lines = csv_lines(browser.stream(View(filter=where, sort=sort)), names)
+    first = next(lines)  # read before the answer begins, which could not tell of an error later
     headers = {"Content-Disposition": 'attachment; filename="runs.csv"'}
-    return StreamingResponse(lines, media_type="text/csv", headers=headers)
+    return StreamingResponse(chain([first], lines), media_type="text/csv", headers=headers)
 
 
 @router.get("/{run_id}", summary="Read a run", responses=example(_RUN))
