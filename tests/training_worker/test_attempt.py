@@ -311,7 +311,7 @@ def test_a_paused_job_is_given_back_and_the_next_attempt_goes_on(service, start,
     process.kill()
 
     told = [notice.message for report in service.reports for notice in report.notices]
-    assert any(f"step {saved[-1]:,}" in message for message in told), told
+    assert any(f"step {saved[-1]} " in message for message in told), told
 
 
 @needs_proc
