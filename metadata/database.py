@@ -4,11 +4,12 @@ Tables stand beside what uses them and share `Base`; `metadata/migrations` makes
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -24,6 +25,7 @@ from sqlalchemy import (
     make_url,
     text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -43,6 +45,12 @@ _UNKNOWN = (
     "Look before you send it again; with the same Idempotency-Key it is safe to."
 )
 _one_migration_a_process = Lock()  # alembic keeps its context in a global
+
+# An insert that can say what happens to rows that are there already, by the dialect's name.
+INSERTS: Mapping[str, Callable[..., Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 
 # The same order of text on both databases; PostgreSQL's own depends on its locale.
 Text = String().with_variant(String(collation="C"), "postgresql")

@@ -5,15 +5,14 @@ finds the next one, whatever was added in between.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Engine, Insert, Select, and_, func, literal, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from metadata.database import read_session, write_session
+from metadata.database import INSERTS, read_session, write_session
 from metadata.errors import InvalidRequest, NotFound
 from metadata.records import Measurement, Run, RunState
 from metadata.run_rows import (
@@ -37,10 +36,6 @@ FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
     "model": RunRow.model_id,
     "dataset": RunRow.dataset_name,
     "origin": RunRow.origin_source,
-}
-_INSERTS: Mapping[str, Callable[..., Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
 }
 
 
@@ -162,7 +157,7 @@ class History:
             return session.scalar(select(func.count()).select_from(RunRow)) or 0
 
     def _insert_new(self) -> Insert:
-        insert = _INSERTS[self._engine.dialect.name](RunRow)
+        insert = INSERTS[self._engine.dialect.name](RunRow)
         statement: Insert = insert.on_conflict_do_nothing().returning(RunRow.id)
         return statement
 

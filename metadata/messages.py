@@ -21,6 +21,8 @@ from metadata.records import (
     Scores,
 )
 
+CHECKPOINT_MARK = "mark"  # the file above the folders of checkpoints that tells which folder it is
+
 
 class Claim(Record):
     """Ask for the attempt that a one-use code stands for."""

@@ -1,15 +1,11 @@
 """Insert rows or write over those of the same key, on both databases."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-_INSERTS: Mapping[str, Callable[..., Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
+from metadata.database import INSERTS
 
 
 def upsert(
@@ -20,7 +16,7 @@ def upsert(
     written_over: Sequence[str],
 ) -> None:
     """Insert rows; of one whose primary key is there, the named columns are written over."""
-    insert = _INSERTS[session.get_bind().dialect.name](table)
+    insert = INSERTS[session.get_bind().dialect.name](table)
     keys = [column.name for column in table.__table__.primary_key]
     changed = {name: insert.excluded[name] for name in written_over}
     statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)

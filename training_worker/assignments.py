@@ -6,11 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from metadata.messages import Assignment
+from metadata.messages import CHECKPOINT_MARK, Assignment
 from training_worker.client import WorkerClient
 from training_worker.trainer_messages import Work
-
-MARK = "mark"  # the file above the folders of all jobs that tells which folder this is
 
 
 def checkpoints_of(assignment: Assignment, own: Path | None) -> Path | None:
@@ -61,6 +59,6 @@ def write_work(
 
 def _mark(folder: Path) -> str | None:
     try:
-        return (folder / MARK).read_text()
+        return (folder / CHECKPOINT_MARK).read_text()
     except OSError:
         return None

@@ -16,6 +16,7 @@ from metadata.examples import Splits, read_examples, split_examples
 from metadata.messages import Outcome
 from metadata.records import Measurement
 from training_worker import ranks
+from training_worker.descendants import PR_SET_PDEATHSIG
 from training_worker.failures import classify
 from training_worker.request import RunRequest, RunResult, StepTaken
 from training_worker.resuming.keeper import Preempted
@@ -23,7 +24,6 @@ from training_worker.run import run
 from training_worker.trainer_messages import PREEMPTED, Done, Message, Note, Work
 
 NOTE_SECONDS = 1.0  # between two notes of progress
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,13 +4,14 @@ import contextlib
 import secrets
 from pathlib import Path
 
+from metadata.messages import CHECKPOINT_MARK
+
 CHECKPOINTS = "checkpoints"  # in the data folder: a folder a job
-MARK = "mark"
 
 
 def mark_of(folder: Path) -> str:
     """Return what the folder's file `mark` holds; it is made where it is missing."""
-    file = folder / MARK
+    file = folder / CHECKPOINT_MARK
     with contextlib.suppress(FileNotFoundError):
         return file.read_text()
     folder.mkdir(parents=True, exist_ok=True)

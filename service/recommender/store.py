@@ -1,12 +1,11 @@
 """The answers given before, by id, so that a job can name a rank and a page can show one again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from metadata.database import read_session, write_session
@@ -19,11 +18,7 @@ from service.recommender.schemas import (
     RecommendedConfiguration,
 )
 from service.tables import RecommendationRow
-
-_INSERTS: Mapping[str, Callable[..., Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
+from service.upsert import upsert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +49,8 @@ class RecommendationStore:
             "answer": answer.model_dump(mode="json"),
             "created_at": answer.created_at,
         }
-        insert = _INSERTS[self._engine.dialect.name](RecommendationRow).values(values)
         with write_session(self._engine) as session:
-            session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+            upsert(session, RecommendationRow, [values], written_over=list(values))
 
     def get(self, recommendation_id: str) -> RecommendationAnswer:
         """Return an answer as it was given.
