@@ -13,9 +13,10 @@ from rich.table import Table as RichTable
 
 from metadata.database import open_database
 from metadata.errors import PeftwiseError
-from metadata.evaluation import CostScore, Evaluation, Spread, evaluate
+from metadata.evaluation import CostScore, Evaluation, Spread, evaluate, evaluate_table
 from metadata.history import History
 from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
+from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
 from metadata.surrogates.choice import COUNTS
@@ -83,10 +84,18 @@ def evaluate_runs(
     runs: RunsOption = SHIPPED_RUNS,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures")] = None,
     peft_only: Annotated[bool, typer.Option("--peft-only", help="without full")] = False,
+    table: Annotated[Path | None, typer.Option(help="Parquet table of another make")] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Leave one dataset out: regret of each player at 1, 2, 4, 8, 16 runs, and calibration."""
-    result = evaluate(read_runs(runs), seed=seed, peft_only=peft_only)
+    """Leave one dataset out: regret of each player at 1, 2, 4, 8, 16 runs, and calibration.
+
+    A table of another make has a row per task, configuration_id and step, with score, seconds,
+    config.<name> and feature.<name>.
+    """
+    if table is not None:
+        result = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
+    else:
+        result = evaluate(read_runs(runs), seed=seed, peft_only=peft_only)
     if json_file is not None:
         json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
     _print_evaluation(Console(), result)

@@ -8,19 +8,21 @@ Axes: G datasets, Q list lengths, K core configurations, C rows of a pair, B boo
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from metadata.arrays import Floats
-from metadata.held_out import candidates_of, fit_proven, make_round
-from metadata.players import PLAYERS
-from metadata.records import Run
+from metadata.arrays import Floats, Integers
+from metadata.held_out import Rule, described_rows, fit_proven, make_round
+from metadata.players import nearest_configuration, players
+from metadata.records import Configuration, Run, Task
+from metadata.space import default_configuration, width_rule_configuration
 from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.memory import PEAK_BYTES
+from metadata.surrogates.portfolio import scenarios_of
 from metadata.surrogates.residual import Quantity, fit_residual, observations_of
 from metadata.surrogates.time import TRAIN_SECONDS
 from metadata.surrogates.transfer import Quality
@@ -116,22 +118,45 @@ def evaluate(
         TooFewRuns: Without a dataset there is nothing left to learn from.
     """
     kept = [run for run in runs if not (peft_only and run.configuration.method.name == "full")]
-    table = build_table(kept)
-    folds = [
-        _play(table, int(group), seed=seed) for group in np.unique(table.group_P[table.usable])
-    ]
+    return evaluate_table(build_table(kept), OWN_RULES, seed=seed, draws=draws)
+
+
+def evaluate_table(
+    table: Table, rules: Mapping[str, Rule], *, seed: int = 0, draws: int = DRAWS
+) -> Evaluation:
+    """Play leave-one-dataset-out on any table, with rules of thumb among the players.
+
+    Raises:
+        TooFewRuns: Too few datasets have a core to compare.
+    """
+    groups = np.unique(scenarios_of(table).group_T)
+    folds = [_play(table, int(group), rules, seed=seed) for group in groups]
     rng = np.random.default_rng(seed)
     return _summarise(table, folds, rng=rng, draws=draws)
 
 
-def _play(table: Table, group: int, *, seed: int) -> Fold:
+def _rule(wanted: Callable[[Task], Configuration]) -> Rule:
+    def first(table: Table, rows: Integers) -> int:
+        tried = [table.configurations[row] for row in rows]
+        return nearest_configuration(wanted(table.tasks[table.pair_N[rows[0]]]), tried)
+
+    return first
+
+
+OWN_RULES: Mapping[str, Rule] = {
+    "default": _rule(default_configuration),
+    "width_rule": _rule(width_rule_configuration),
+}
+
+
+def _play(table: Table, group: int, rules: Mapping[str, Rule], *, seed: int) -> Fold:
     known = without_groups(table, [group])
     quality, _ = fit_proven(known, seed)
     pairs = [int(pair) for pair in table.usable if table.group_P[pair] == group]
-    rounds = [make_round(table, pair, quality) for pair in pairs]
+    rounds = [make_round(table, pair, quality, rules) for pair in pairs]
     regret = {
         name: np.mean([player(game, COUNTS) for game in rounds], axis=0)
-        for name, player in PLAYERS.items()
+        for name, player in players(rules).items()
     }
     seen = [_judge(table, pair, quality) for pair in pairs]
     return Fold(
@@ -145,7 +170,7 @@ def _play(table: Table, group: int, *, seed: int) -> Fold:
 def _judge(table: Table, pair: int, quality: Quality) -> tuple[float, float]:
     """Return rank correlation and coverage over all rows of a pair."""
     rows = np.flatnonzero((table.pair_N == pair) & np.isfinite(table.regret_N))
-    said = quality.forecast(candidates_of(table, rows))
+    said = quality.forecast(described_rows(table, rows))
     true_C = table.regret_N[rows]
     tau = float(kendalltau(said.expected_C, true_C).statistic)
     inside_C = (said.low_C <= true_C) & (true_C <= said.high_C)
@@ -155,7 +180,7 @@ def _judge(table: Table, pair: int, quality: Quality) -> tuple[float, float]:
 def _summarise(
     table: Table, folds: Sequence[Fold], *, rng: np.random.Generator, draws: int
 ) -> Evaluation:
-    regret = {name: np.array([fold.regret[name] for fold in folds]) for name in PLAYERS}
+    regret = {name: np.array([fold.regret[name] for fold in folds]) for name in folds[0].regret}
     lead_GQ = regret["ours"] - regret["portfolio"]
     return Evaluation(
         datasets=len(folds),
@@ -186,6 +211,8 @@ def _score_cost(
     table: Table, quantity: Quantity, *, rng: np.random.Generator, draws: int
 ) -> CostScore | None:
     """Forecast each dataset's costs from the others'; None where runs do not report them."""
+    if not table.runs:  # of another make, whose costs no formula knows
+        return None
     seen = observations_of(table, quantity)
     group_M = np.array(seen.groups)
     if len(np.unique(group_M)) < 2:

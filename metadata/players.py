@@ -3,15 +3,15 @@
 Axes: K core configurations, Q list lengths.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from math import comb, log2
 
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
-from metadata.records import Configuration, Scalar, Task
-from metadata.space import default_configuration, width_rule_configuration
+from metadata.records import Configuration, Scalar
 from metadata.surrogates.scenarios import best_so_far
 
 
@@ -21,18 +21,17 @@ class Round:
 
     Attributes:
         regret_K: Regret of each core configuration that was run on the pair.
-        configurations: Those configurations.
         mean_K: Mean regret of each over the other datasets.
         portfolio: Columns in the order of the greedy portfolio of the other datasets.
         ours: Columns in our order.
+        firsts: Where each rule of thumb begins.
     """
 
-    task: Task
     regret_K: Floats
-    configurations: tuple[Configuration, ...]
     mean_K: Floats
     portfolio: Integers
     ours: Integers
+    firsts: Mapping[str, int] = field(default_factory=dict)
 
 
 Player = Callable[[Round, Sequence[int]], Floats]
@@ -43,14 +42,16 @@ def play_random(game: Round, counts: Sequence[int]) -> Floats:
     return np.array([expected_least(game.regret_K, count) for count in counts])
 
 
-def play_default(game: Round, counts: Sequence[int]) -> Floats:
-    """Try the default first, then draw at random."""
-    return _first_then_random(game, default_configuration(game.task), counts)
-
-
-def play_width_rule(game: Round, counts: Sequence[int]) -> Floats:
-    """Try the default at the width rule's rate first, then draw at random."""
-    return _first_then_random(game, width_rule_configuration(game.task), counts)
+def play_rule(game: Round, counts: Sequence[int], *, rule: str) -> Floats:
+    """Try what a rule of thumb says first, then draw at random."""
+    first = game.firsts[rule]
+    rest_K = np.minimum(np.delete(game.regret_K, first), game.regret_K[first])
+    return np.array(
+        [
+            expected_least(rest_K, count - 1) if count > 1 else float(game.regret_K[first])
+            for count in counts
+        ]
+    )
 
 
 def play_best_average(game: Round, counts: Sequence[int]) -> Floats:
@@ -68,14 +69,15 @@ def play_ours(game: Round, counts: Sequence[int]) -> Floats:
     return best_so_far(game.regret_K, game.ours, counts)
 
 
-PLAYERS: Mapping[str, Player] = {
-    "random": play_random,
-    "default": play_default,
-    "width_rule": play_width_rule,
-    "best_average": play_best_average,
-    "portfolio": play_portfolio,
-    "ours": play_ours,
-}
+def players(rules: Iterable[str]) -> Mapping[str, Player]:
+    """Return who plays, rules of thumb of these names among them."""
+    return {
+        "random": play_random,
+        **{rule: partial(play_rule, rule=rule) for rule in rules},
+        "best_average": play_best_average,
+        "portfolio": play_portfolio,
+        "ours": play_ours,
+    }
 
 
 def expected_least(regret_K: Floats, count: int) -> float:
@@ -84,17 +86,6 @@ def expected_least(regret_K: Floats, count: int) -> float:
     drawn = min(count, len(ordered))
     ways = [comb(len(ordered) - 1 - place, drawn - 1) for place in range(len(ordered))]
     return float(np.dot(ways, ordered) / comb(len(ordered), drawn))
-
-
-def _first_then_random(game: Round, wanted: Configuration, counts: Sequence[int]) -> Floats:
-    first = nearest_configuration(wanted, game.configurations)
-    rest_K = np.minimum(np.delete(game.regret_K, first), game.regret_K[first])
-    return np.array(
-        [
-            expected_least(rest_K, count - 1) if count > 1 else float(game.regret_K[first])
-            for count in counts
-        ]
-    )
 
 
 def nearest_configuration(wanted: Configuration, known: Sequence[Configuration]) -> int:

@@ -18,7 +18,8 @@ LIMITED_STATES = ("timed_out", "out_of_memory")  # by what was granted, not by t
 CORE_SHARE = 0.8  # of the core must have been tried on a pair that is to be compared with others
 
 
-def _scores(row: Sequence[Run]) -> list[float]:
+def scores_of(row: Sequence[Run]) -> list[float]:
+    """Return the scores of those repeats that have one."""
     return [
         run.score
         for run in row
@@ -28,7 +29,7 @@ def _scores(row: Sequence[Run]) -> list[float]:
 
 def mean_score(row: Sequence[Run]) -> float:
     """Return the mean score of repeats, NaN where none has one."""
-    scores = _scores(row)
+    scores = scores_of(row)
     return float(np.mean(scores)) if scores else float("nan")
 
 
@@ -37,15 +38,14 @@ def failed_shares(rows: Sequence[Sequence[Run]], core_N: Booleans) -> Floats:
     shares = []
     for row, core in zip(rows, core_N, strict=True):
         telling = [run for run in row if core or run.state not in LIMITED_STATES]
-        shares.append(1.0 - len(_scores(row)) / len(telling) if telling else float("nan"))
+        shares.append(1.0 - len(scores_of(row)) / len(telling) if telling else float("nan"))
     return np.array(shares)
 
 
-def noise_of(rows: Sequence[Sequence[Run]], pair_N: Integers, *, count: int) -> Floats:
+def noise_of(scores_N: Sequence[Sequence[float]], pair_N: Integers, *, count: int) -> Floats:
     """Return the standard deviation of repeats in each pair; the usual one where there are few."""
     squares_P, degrees_P = np.zeros(count), np.zeros(count)
-    for row, pair in zip(rows, pair_N, strict=True):
-        scores = _scores(row)
+    for scores, pair in zip(scores_N, pair_N, strict=True):
         if len(scores) > 1:
             squares_P[pair] += float(np.var(scores)) * len(scores)
             degrees_P[pair] += len(scores) - 1

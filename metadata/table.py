@@ -11,14 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
-from metadata.features import describe, describe_task
+from metadata.features import OWN_NAMES, Names, describe, describe_task
 from metadata.records import SUPERVISED, Configuration, Run, Task
-from metadata.regret import failed_shares, mean_score, noise_of, regrets
+from metadata.regret import failed_shares, mean_score, noise_of, regrets, scores_of
 from metadata.relative import describe_alone, relative_key
 
 
@@ -53,6 +54,8 @@ class Table:
         noise_P: Standard deviation of the scores of repeats.
         spread_P: Best less median score of the core.
         dropped: Pairs with core runs and without a regret.
+        kinds: Method and optimizer of each row, N.
+        names: Of the columns of `X_NF` and `task_PT`.
     """
 
     runs: tuple[Run, ...]
@@ -73,6 +76,8 @@ class Table:
     noise_P: Floats
     spread_P: Floats
     dropped: tuple[Dropped, ...]
+    kinds: tuple[tuple[str, ...], ...]
+    names: Names = OWN_NAMES
 
     @property
     def row_groups(self) -> Integers:
@@ -92,7 +97,7 @@ class Table:
     @cached_property
     def core_regret(self) -> Floats:
         """Return the regret of each core configuration in each pair, NaN where it was not run."""
-        regret_PK = np.full((len(self.tasks), len(self.keys)), np.nan)
+        regret_PK = np.full((len(self.group_P), len(self.keys)), np.nan)
         regret_PK[self.pair_N, self.key_N] = self.regret_N
         core: Floats = regret_PK[:, self.core_keys]
         return core
@@ -100,8 +105,8 @@ class Table:
     @cached_property
     def core_rows(self) -> Integers:
         """Return the row of each core configuration in each pair, -1 where it was not run."""
-        row_PK = np.full((len(self.tasks), len(self.keys)), -1)
-        row_PK[self.pair_N, self.key_N] = np.arange(len(self.rows))
+        row_PK = np.full((len(self.group_P), len(self.keys)), -1)
+        row_PK[self.pair_N, self.key_N] = np.arange(len(self.key_N))
         core: Integers = row_PK[:, self.core_keys]
         return core
 
@@ -116,7 +121,8 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
     return replace(
         table,
         runs=tuple(run for run in table.runs if run.task.dataset.group not in left),
-        rows=tuple(row for row, keep in zip(table.rows, kept_N, strict=True) if keep),
+        rows=_kept(table.rows, kept_N) if table.rows else (),
+        kinds=_kept(table.kinds, kept_N),
         tasks=tuple(task for pair, task in enumerate(table.tasks) if pair in kept),
         X_NF=table.X_NF[kept_N],
         reference_NF=table.reference_NF[kept_N],
@@ -130,6 +136,15 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
         noise_P=table.noise_P[kept_P],
         spread_P=table.spread_P[kept_P],
     )
+
+
+def _kept(values: Sequence[Any], kept_N: Booleans) -> tuple[Any, ...]:
+    return tuple(value for value, keep in zip(values, kept_N, strict=True) if keep)
+
+
+def kinds_of(configuration: Configuration) -> tuple[str, ...]:
+    """Return the names of which some run must have been, or nothing can be said."""
+    return configuration.method.name, configuration.optimizer.name
 
 
 def build_table(runs: Iterable[Run]) -> Table:
@@ -158,13 +173,14 @@ def build_table(runs: Iterable[Run]) -> Table:
     core_N = np.array([any(run.core for run in row) for row in rows])
     core_keys = np.unique(key_N[core_N])
     score_N = np.array([mean_score(row) for row in rows])
-    noise_P = noise_of(rows, pair_N, count=len(pairs))
+    noise_P = noise_of([scores_of(row) for row in rows], pair_N, count=len(pairs))
     regret_N, spread_P, reasons = regrets(
         score_N, failed_shares(rows, core_N), pair_N, core_N, noise_P, core_count=len(core_keys)
     )
     return Table(
         runs=ordered,
         rows=rows,
+        kinds=tuple(kinds_of(row[0].configuration) for row in rows),
         tasks=tasks,
         groups=groups,
         keys=keys,

@@ -5,6 +5,7 @@ Axes: C configurations, F features.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,20 @@ from metadata.features.configuration import CONFIGURATION_FEATURES, describe_con
 from metadata.features.task import TASK_FEATURES, describe_task
 from metadata.records import Configuration, Task
 
-__all__ = ["FEATURES", "TASK_FEATURES", "describe", "describe_task"]
+__all__ = ["FEATURES", "OWN_NAMES", "TASK_FEATURES", "Names", "describe", "describe_task"]
 
 FEATURES: tuple[str, ...] = (*TASK_FEATURES, *CONFIGURATION_FEATURES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Names of all columns, and of those that describe a task alone."""
+
+    all: tuple[str, ...]
+    of_task: tuple[str, ...]
+
+
+OWN_NAMES = Names(all=FEATURES, of_task=TASK_FEATURES)
 
 
 def describe(task: Task, configurations: Sequence[Configuration]) -> NDArray[np.float64]:

@@ -10,39 +10,24 @@ Axes: N rows, F features, B bags, K core configurations.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import lightgbm
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
-from metadata.features import FEATURES
 from metadata.surrogates.scenarios import balance
+from metadata.surrogates.trees import Trees, boost
 from metadata.table import Table
 
-PLACES = {name: column for column, name in enumerate(FEATURES)}
 REPEATS = 3
 FOLDS = 5
 AVERAGE_TREES = 40
 SHIFT_TREES = 60
-# Small trees that average over many rows: regrets are noisy, and datasets are few.
-PARAMETERS = {
-    "objective": "regression",
-    "learning_rate": 0.08,
-    "num_leaves": 8,
-    "min_data_in_leaf": 10,
-    "feature_fraction": 0.5,
-    "lambda_l2": 5.0,
-    "max_bin": 63,
-    "num_threads": 1,  # predictions of a few hundred rows lose by threads, and services share
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lessons:
-    """Rows to learn regret from."""
+    """Rows to learn regret from; `names` are those of the columns F."""
 
+    names: tuple[str, ...]
     X_NF: Floats
     reference_NF: Floats
     regret_N: Floats
@@ -53,15 +38,16 @@ class Lessons:
 
     def take(self, rows: Booleans | Integers) -> "Lessons":
         """Return some of the rows."""
-        return Lessons(**{name: value[rows] for name, value in vars(self).items()})
+        arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
+        return Lessons(names=self.names, **arrays)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bag:
     """Two models, and the datasets they never saw."""
 
-    average: lightgbm.Booster
-    shift: lightgbm.Booster
+    average: Trees
+    shift: Trees
     left_out: tuple[int, ...]
 
 
@@ -69,6 +55,7 @@ def lessons_of(table: Table) -> Lessons:
     """Return the rows of a table whose regret is defined."""
     rows = np.flatnonzero(np.isfinite(table.regret_N))
     return Lessons(
+        names=table.names.all,
         X_NF=table.X_NF,
         reference_NF=table.reference_NF,
         regret_N=table.regret_N,
@@ -97,9 +84,13 @@ def _left_out(groups: Integers, *, seed: int) -> Iterator[Integers]:
 def _fit_bag(lessons: Lessons, left_out: Integers, *, seed: int) -> Bag:
     seen = lessons.take(~np.isin(lessons.group_N, left_out))
     weight_N = row_weights(seen.group_N)
-    average = boost(seen.reference_NF, seen.regret_N, weight_N, trees=AVERAGE_TREES, seed=seed)
-    known_N = np.where(seen.core_N, _core_means(seen), predict(average, seen.reference_NF))
-    shift = boost(seen.X_NF, seen.regret_N - known_N, weight_N, trees=SHIFT_TREES, seed=seed)
+    names = seen.names
+    average = boost(
+        seen.reference_NF, seen.regret_N, weight_N, names=names, trees=AVERAGE_TREES, seed=seed
+    )
+    known_N = np.where(seen.core_N, _core_means(seen), average.predict(seen.reference_NF))
+    missed_N = seen.regret_N - known_N
+    shift = boost(seen.X_NF, missed_N, weight_N, names=names, trees=SHIFT_TREES, seed=seed)
     return Bag(average=average, shift=shift, left_out=tuple(int(one) for one in left_out))
 
 
@@ -120,39 +111,6 @@ def _core_means(lessons: Lessons) -> Floats:
     return means
 
 
-def boost(
-    X_NF: Floats, target_N: Floats, weight_N: Floats, *, trees: int, seed: int
-) -> lightgbm.Booster:
-    """Fit boosted trees on `FEATURES`, as they come back from their own text.
-
-    They see the columns that vary, by name: an entry that no run tried changes nothing, and one
-    that is added later moves no column.
-    """
-    varies_F = X_NF.min(axis=0) < X_NF.max(axis=0)
-    columns = np.flatnonzero(varies_F) if varies_F.any() else [0]
-    data = lightgbm.Dataset(
-        X_NF[:, columns],
-        label=target_N,
-        weight=weight_N,
-        feature_name=[FEATURES[column] for column in columns],
-    )
-    booster = lightgbm.train({**PARAMETERS, "seed": seed}, data, num_boost_round=trees)
-    return lightgbm.Booster(model_str=booster.model_to_string())
-
-
-def predict(booster: lightgbm.Booster, X_NF: Floats) -> Floats:
-    """Return the forecasts of one model, N."""
-    columns = [PLACES[name] for name in booster.feature_name()]
-    forecast = booster.predict(X_NF[:, columns], num_threads=1)
-    return np.asarray(forecast, dtype=np.float64)
-
-
-def mean_of(models: Sequence[lightgbm.Booster], X_CF: Floats) -> Floats:
-    """Return the mean forecast of several models, C."""
-    mean_C: Floats = np.mean([predict(model, X_CF) for model in models], axis=0)
-    return mean_C
-
-
 def first_repeat(bags: Sequence[Bag]) -> Sequence[Bag]:
     """Return bags that leave each dataset out once: enough for the average, which varies less."""
     return bags[: len(bags) // REPEATS]
@@ -169,12 +127,12 @@ def unseen(bags: Sequence[Bag], lessons: Lessons) -> tuple[Floats, Floats]:
 
 
 def _left_out_mean(
-    models: Sequence[tuple[lightgbm.Booster, tuple[int, ...]]], X_NF: Floats, group_N: Integers
+    models: Sequence[tuple[Trees, tuple[int, ...]]], X_NF: Floats, group_N: Integers
 ) -> Floats:
     sums_N, counts_N = np.zeros(len(X_NF)), np.zeros(len(X_NF))
     for model, left_out in models:
         rows = np.flatnonzero(np.isin(group_N, left_out))
-        sums_N[rows] += predict(model, X_NF[rows])
+        sums_N[rows] += model.predict(X_NF[rows])
         counts_N[rows] += 1
     mean_N: Floats = sums_N / counts_N
     return mean_N

@@ -12,13 +12,12 @@ from metadata.arrays import Floats, Integers
 from metadata.surrogates.bags import (
     AVERAGE_TREES,
     Lessons,
-    boost,
-    predict,
     row_weights,
 )
 from metadata.surrogates.choice import Rehearsal
 from metadata.surrogates.intervals import Errors, fit_errors
 from metadata.surrogates.scenarios import Setting, balance, fill, weigh
+from metadata.surrogates.trees import boost
 
 FOLDS = 5
 QUANTILES = np.linspace(0.0, 1.0, 101)
@@ -54,10 +53,11 @@ def fit_outside(lessons: Lessons, *, seed: int) -> Outside:
             seen.reference_NF,
             seen.regret_N,
             row_weights(seen.group_N),
+            names=seen.names,
             trees=AVERAGE_TREES,
             seed=seed + number,
         )
-        forecast_N[rows_N] = predict(model, lessons.reference_NF[rows_N])
+        forecast_N[rows_N] = model.predict(lessons.reference_NF[rows_N])
     weight_N = balance(lessons.group_N)
     mean, forecast_mean = weight_N @ lessons.regret_N, weight_N @ forecast_N
     centred_N = forecast_N - forecast_mean

@@ -64,7 +64,7 @@ class Distances:
     @property
     def limit(self) -> float:
         """Return the largest distance at which a known task lies from the others."""
-        return float(self.usual.max())
+        return max(float(self.usual.max()), 1e-6)
 
     def to_known(self, task_F: Floats) -> Floats:
         """Return the distance of a task to each known pair, in units, T."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
+from metadata.features import TASK_FEATURES
 from metadata.surrogates.scenarios import balance, fill, greedy
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec
 from metadata.table import Table
@@ -28,12 +29,14 @@ class Scenarios:
         regret_TK: Regret, NaN where a configuration was not run.
         group_T: The fold of each pair.
         task_TT: Task features of each pair.
+        task_names: Their names.
     """
 
     keys: tuple[str, ...]
     regret_TK: Floats
     group_T: Integers
     task_TT: Floats
+    task_names: tuple[str, ...] = TASK_FEATURES
 
 
 def scenarios_of(table: Table) -> Scenarios:
@@ -55,6 +58,7 @@ def scenarios_of(table: Table) -> Scenarios:
         regret_TK=table.core_regret[pairs],
         group_T=table.group_P[pairs],
         task_TT=table.task_PT[pairs],
+        task_names=table.names.of_task,
     )
 
 

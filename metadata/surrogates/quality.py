@@ -3,7 +3,6 @@
 Axes: N rows, T past pairs, K core configurations, F features.
 """
 
-import lightgbm
 import numpy as np
 
 from metadata.arrays import Floats, Integers
@@ -25,6 +24,7 @@ from metadata.surrogates.portfolio import (
 from metadata.surrogates.scenarios import Setting
 from metadata.surrogates.spec import State, SurrogateSpec
 from metadata.surrogates.transfer import Core, Quality, bounded, distances_of
+from metadata.surrogates.trees import Trees
 from metadata.table import Table
 
 SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
@@ -94,9 +94,7 @@ def _core_shifts(
 
 def _tried(table: Table) -> tuple[str, ...]:
     rows = np.flatnonzero(np.isfinite(table.regret_N))
-    configurations = [table.rows[int(row)][0].configuration for row in rows]
-    methods = {one.method.name for one in configurations}
-    return tuple(sorted(methods | {one.optimizer.name for one in configurations}))
+    return tuple(sorted({name for row in rows for name in table.kinds[int(row)]}))
 
 
 def _core(table: Table) -> Core:
@@ -111,13 +109,13 @@ def _core(table: Table) -> Core:
 def restore(state: State) -> Quality:
     """Return the surrogate that a state was taken from."""
     arrays = state.arrays
-    boosters = tuple(lightgbm.Booster(model_str=text) for text in state.texts)
+    models = tuple(Trees.restore(text) for text in state.texts)
     averages = state.values["averages"]
     return Quality(
         scenarios=restore_scenarios(state),
         tried=tuple(state.values["tried"]),
-        averages=boosters[:averages],
-        shifts=boosters[averages:],
+        averages=models[:averages],
+        shifts=models[averages:],
         setting=Setting(**state.values["setting"]),
         core=Core(reference_KF=arrays["core_KF"], scale_F=arrays["core_scale_F"]),
         outside=Outside(**state.values["outside"]),

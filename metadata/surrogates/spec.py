@@ -4,8 +4,8 @@ Axes: C candidates, F features, T task features.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +15,54 @@ from metadata.features import describe, describe_task
 from metadata.footprint import Plan
 from metadata.records import Configuration, Task
 from metadata.relative import describe_alone, relative_key
-from metadata.table import Table
+from metadata.table import Table, kinds_of
 
 Target = Literal["regret", "seconds", "bytes"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidates:
-    """Configurations of one task, described once for all surrogates."""
+class Described:
+    """Configurations of one task as numbers: all that quality is forecast from.
 
-    task: Task
-    configurations: tuple[Configuration, ...]
-    plans: tuple[Plan, ...]
+    Attributes:
+        kinds: Of each, the names without which evidence says nothing: its method and optimizer.
+        keys: What carries over to other tasks, as a name.
+        X_CF: Features of each on the task.
+        reference_CF: Features of each apart from any task.
+        task_T: Features of the task.
+    """
+
+    kinds: tuple[tuple[str, ...], ...]
     keys: tuple[str, ...]
     X_CF: Floats
     reference_CF: Floats
     task_T: Floats
 
-    def take(self, rows: Integers) -> "Candidates":
-        """Return some of the candidates."""
-        return Candidates(
-            task=self.task,
-            configurations=tuple(self.configurations[row] for row in rows),
-            plans=tuple(self.plans[row] for row in rows) if self.plans else (),
-            keys=tuple(self.keys[row] for row in rows),
-            X_CF=self.X_CF[rows],
-            reference_CF=self.reference_CF[rows],
-            task_T=self.task_T,
-        )
+    def take(self, rows: Integers) -> Self:
+        """Return some of the configurations."""
+        taken: dict[str, Any] = {
+            name: tuple(value[row] for row in rows if value)
+            if isinstance(value, tuple)
+            else value[rows]
+            for name, value in vars(self).items()
+            if name not in _OF_TASK
+        }
+        return replace(self, **taken)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates(Described):
+    """Configurations of one task, described once for all surrogates.
+
+    Plans are needed for forecasts of costs only.
+    """
+
+    task: Task
+    configurations: tuple[Configuration, ...]
+    plans: tuple[Plan, ...] = ()
+
+
+_OF_TASK = ("task", "task_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +124,7 @@ def gather(
     return Candidates(
         task=task,
         configurations=tuple(configurations),
+        kinds=tuple(kinds_of(one) for one in configurations),
         plans=tuple(plans),
         keys=tuple(relative_key(one, task.model) for one in configurations),
         X_CF=describe(task, configurations),

@@ -10,13 +10,10 @@ Axes: T past pairs, K core configurations, C candidates, F features.
 from dataclasses import dataclass
 from functools import cached_property
 
-import lightgbm
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
-from metadata.features import TASK_FEATURES
 from metadata.regret import WORST_REGRET
-from metadata.surrogates.bags import mean_of
 from metadata.surrogates.calibration import (
     QUANTILES,
     Outside,
@@ -28,7 +25,8 @@ from metadata.surrogates.portfolio import (
     scenarios_state,
 )
 from metadata.surrogates.scenarios import Setting, balance, fill, greedy, squares, weigh
-from metadata.surrogates.spec import Candidates, Prediction, State
+from metadata.surrogates.spec import Described, Prediction, State
+from metadata.surrogates.trees import Trees, mean_of
 
 # A regret forecast below this is drawn out towards 0 and never reaches it: nothing is certain to
 # be the best, and the order of the best must not be lost by clipping.
@@ -92,8 +90,8 @@ class Quality:
 
     scenarios: Scenarios
     tried: tuple[str, ...]
-    averages: tuple[lightgbm.Booster, ...]
-    shifts: tuple[lightgbm.Booster, ...]
+    averages: tuple[Trees, ...]
+    shifts: tuple[Trees, ...]
     setting: Setting
     core: Core
     outside: Outside
@@ -105,7 +103,7 @@ class Quality:
         """Return distances to the known pairs."""
         return distances_of(self.scenarios)
 
-    def forecast(self, candidates: Candidates) -> Prediction:
+    def forecast(self, candidates: Described) -> Prediction:
         """Forecast the regret of each candidate."""
         scene = self.look(candidates)
         expected_C = bounded(scene.expected)
@@ -118,7 +116,7 @@ class Quality:
             high_C=np.clip(high_C, expected_C, WORST_REGRET),
         )
 
-    def look(self, candidates: Candidates) -> Scene:
+    def look(self, candidates: Described) -> Scene:
         """Return what past pairs and the task itself say of the candidates."""
         distance_T = self.distances.to_known(candidates.task_T)
         distance = float(distance_T.min())
@@ -133,7 +131,7 @@ class Quality:
             distance=distance,
         )
 
-    def alone(self, candidates: Candidates) -> Floats:
+    def alone(self, candidates: Described) -> Floats:
         """Return the regret that models alone expect, so that any two choices compare."""
         trust = self.setting.trust * self.distances.trust(
             float(self.distances.to_known(candidates.task_T).min())
@@ -141,7 +139,7 @@ class Quality:
         average_C = self._average(candidates)
         return average_C if trust == 0 else average_C + trust * self._shift(candidates)
 
-    def pick(self, candidates: Candidates, regret_C: Floats, *, count: int) -> Integers:
+    def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
         """Return a list of candidates whose best is expected to be best, in order.
 
         Args:
@@ -159,7 +157,7 @@ class Quality:
         picked: Integers = rows[order]
         return picked
 
-    def cautious(self, candidates: Candidates, regret_C: Floats) -> Floats:
+    def cautious(self, candidates: Described, regret_C: Floats) -> Floats:
         """Return regrets, higher for candidates outside the core by what is not known of them."""
         known = set(self.scenarios.keys)
         outside_C = np.array([key not in known for key in candidates.keys])
@@ -201,29 +199,23 @@ class Quality:
                 "high_LD": self.errors.high_LD,
                 "difference_Q": self.difference_Q,
             },
-            texts=tuple(model.model_to_string() for model in (*self.averages, *self.shifts)),
+            texts=tuple(model.text for model in (*self.averages, *self.shifts)),
         )
 
-    def _average(self, candidates: Candidates) -> Floats:
+    def _average(self, candidates: Described) -> Floats:
         average_C = self.outside.shrink(mean_of(self.averages, candidates.reference_CF))
         never_C = ~self._was_tried(candidates)
         average_C[never_C] = np.maximum(average_C[never_C], self.outside.mean)
         return average_C
 
-    def _shift(self, candidates: Candidates) -> Floats:
+    def _shift(self, candidates: Described) -> Floats:
         return np.where(self._was_tried(candidates), mean_of(self.shifts, candidates.X_CF), 0.0)
 
-    def _was_tried(self, candidates: Candidates) -> Booleans:
+    def _was_tried(self, candidates: Described) -> Booleans:
         known = set(self.tried)
-        return np.array(
-            [
-                one.method.name in known and one.optimizer.name in known
-                for one in candidates.configurations
-            ],
-            dtype=bool,
-        )
+        return np.array([known.issuperset(kinds) for kinds in candidates.kinds], dtype=bool)
 
-    def _scenarios(self, candidates: Candidates) -> Floats:
+    def _scenarios(self, candidates: Described) -> Floats:
         """Return the regret of each candidate in each past pair, T x C.
 
         Of the core that is known; other candidates are taken to vary as their likes do.
@@ -250,4 +242,4 @@ def bounded(regret_C: Floats) -> Floats:
 
 def distances_of(scenarios: Scenarios) -> Distances:
     """Return distances by what describes model and data."""
-    return distances_by(TASK_FEATURES, scenarios.task_TT, scenarios.group_T)
+    return distances_by(scenarios.task_names, scenarios.task_TT, scenarios.group_T)

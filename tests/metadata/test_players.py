@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from metadata.players import (
-    PLAYERS,
     Round,
     expected_least,
     nearest_configuration,
-    play_default,
-    play_width_rule,
+    play_rule,
+    players,
 )
+from metadata.records import Configuration, Task
 from metadata.space import default_configuration, width_rule_configuration
 
+PLAYERS = players(["default", "width_rule"])
 REGRET_K = np.array([0.3, 1.2, 0.0, 0.7, 2.0, 0.9])
 
 
@@ -31,35 +32,40 @@ def test_more_draws_than_there_are_see_everything() -> None:
 
 
 @pytest.fixture
-def game(world: ModuleType) -> Round:
-    task = world.make_task(0, 60)
-    configurations = tuple(world.core_configurations(task))
+def task(world: ModuleType) -> Task:
+    return world.make_task(0, 60)
+
+
+@pytest.fixture
+def configurations(world: ModuleType, task: Task) -> list[Configuration]:
+    return list(world.core_configurations(task))
+
+
+@pytest.fixture
+def game(task: Task, configurations: list[Configuration]) -> Round:
     regret_K = np.linspace(0.1, 1.9, len(configurations))
     order = np.arange(len(configurations))
+    wanted = {"default": default_configuration, "width_rule": width_rule_configuration}
     return Round(
-        task=task,
         regret_K=regret_K,
-        configurations=configurations,
+        firsts={name: configurations.index(rule(task)) for name, rule in wanted.items()},
         mean_K=regret_K[::-1],
         portfolio=order,
         ours=order[::-1],
     )
 
 
-def test_default_and_width_rule_start_with_their_own_row_of_the_core(game: Round) -> None:
-    default = game.configurations.index(default_configuration(game.task))
-    rule = game.configurations.index(width_rule_configuration(game.task))
-
-    assert play_default(game, (1,))[0] == game.regret_K[default]
-    assert play_width_rule(game, (1,))[0] == game.regret_K[rule]
+@pytest.mark.parametrize("rule", ["default", "width_rule"])
+def test_a_rule_starts_with_its_own_row_of_the_core(game: Round, rule: str) -> None:
+    assert play_rule(game, (1,), rule=rule)[0] == game.regret_K[game.firsts[rule]]
 
 
 def test_default_goes_on_at_random(game: Round) -> None:
-    first = game.configurations.index(default_configuration(game.task))
+    first = game.firsts["default"]
     others = np.delete(game.regret_K, first)
     expected = np.mean([min(game.regret_K[first], other) for other in others])
 
-    assert play_default(game, (2,))[0] == pytest.approx(expected)
+    assert play_rule(game, (2,), rule="default")[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", PLAYERS)
@@ -73,14 +79,14 @@ def test_no_player_does_worse_with_more_runs_and_all_find_the_best_in_the_end(
 
 
 def test_the_nearest_configuration_has_the_same_method_and_the_nearest_rate(
-    game: Round,
+    task: Task, configurations: list[Configuration]
 ) -> None:
-    wanted = default_configuration(game.task)
-    others = [one for one in game.configurations if one != wanted]
+    wanted = default_configuration(task)
+    others = [one for one in configurations if one != wanted]
 
     found = others[nearest_configuration(wanted, others)]
 
     assert found.method.name == "lora"
-    assert found == width_rule_configuration(game.task) or found.optimizer.learning_rate == min(
+    assert found == width_rule_configuration(task) or found.optimizer.learning_rate == min(
         one.optimizer.learning_rate or 0.0 for one in others if one.method.name == "lora"
     )

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from metadata.held_out import candidates_of, fit_proven, is_proven
+from metadata.held_out import described_rows, fit_proven, is_proven
 from metadata.records import Task
 from metadata.space import default_configuration, sample, width_rule_configuration
 from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
@@ -41,7 +41,7 @@ def test_with_nothing_believed_the_list_is_exactly_the_greedy_portfolio(
 ) -> None:
     plain = replace(quality, setting=PORTFOLIO)
     for pair in (0, 7):
-        candidates = candidates_of(table, table.core_rows[pair])
+        candidates = described_rows(table, table.core_rows[pair])
 
         picked = plain.pick(candidates, plain.look(candidates).expected, count=16)
 
