@@ -193,7 +193,7 @@ def main() -> int:
             how: dict[str, Any] = {"pause_seconds": (15.0, 45.0), "epochs": REAL_EPOCHS}
         else:
             server = light_server(Path(name), step_seconds=0.2, parallel_runs=4)
-            how = {"pause_seconds": (0.1, 0.8)}
+            how = {"pause_seconds": (0.2, 1.4)}
         try:
             if options.real:
                 how["expected"] = undisturbed(server, epochs=REAL_EPOCHS)
