@@ -1,16 +1,13 @@
 """The pages: they call what the HTTP interface calls, and work without scripts."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from metadata.errors import InvalidRequest, NotFound, PeftwiseError
 from metadata.features.device import THIS_MACHINE, known_devices
@@ -26,14 +23,14 @@ from service.pages.answer_view import view_answer
 from service.pages.estimate_view import view_estimate
 from service.pages.incoming import keep_data, receive
 from service.pages.job_view import view_job, view_jobs
+from service.pages.page_route import page_router
 from service.pages.rendering import respond
-from service.pages.run_view import view_run, view_runs
+from service.pages.runs_pages import router as runs_pages
 from service.recommender.answer import answer
 from service.services import Services
 from service.storage.disk import space_of
 from service.validation import describe_errors
 
-RUNS_A_PAGE = 30
 EVENTS_SHOWN = 50
 STATIC_FILES = {path.name: path for path in urls.STATIC_FOLDER.iterdir() if path.is_file()}
 SAMPLE = "sample.jsonl"
@@ -50,41 +47,8 @@ LOADERS = (
     contexts.Row(name="merged", value="Merged weights"),
     contexts.Row(name="vllm", value="vLLM as an adapter"),
 )
-_TITLES = {404: "Nothing is here", 409: "Not in this state", 503: "Away for a moment"}
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Cursor = Annotated[str | None, Query(max_length=200)]
-Filter = Annotated[str, Query(max_length=200)]
-
-
-class PageRoute(APIRoute):
-    """A route whose errors are pages too."""
-
-    def get_route_handler(self) -> Handler:
-        """Return the handler with the errors caught."""
-        handle = super().get_route_handler()
-
-        async def handle_with_pages(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except PeftwiseError as error:
-                return error_page(status_of(error), str(error))
-            except RequestValidationError as error:
-                return error_page(422, describe_errors(error.errors())[0])
-            except HTTPException as error:
-                return error_page(error.status_code, str(error.detail))
-
-        return handle_with_pages
-
-
-router = APIRouter(
-    route_class=PageRoute, include_in_schema=False, default_response_class=HTMLResponse
-)
-
-
-def error_page(status: int, message: str) -> HTMLResponse:
-    """Return an error as a page."""
-    title = _TITLES.get(status, "That did not work")
-    return respond(contexts.ErrorPage(title=title, status=status, message=message), status=status)
+router = page_router()
 
 
 @router.get("/")
@@ -117,32 +81,7 @@ async def ask_estimate(request: Request, services: ServicesDep) -> HTMLResponse:
         return await run_in_threadpool(_answer_estimate_form, services, upload)
 
 
-@router.get("/runs")
-def list_runs(
-    services: ServicesDep,
-    state: Filter = "",
-    method: Filter = "",
-    dataset: Filter = "",
-    model: Filter = "",
-    after: Cursor = None,
-) -> HTMLResponse:
-    """Show a page of runs, newest first."""
-    filters = contexts.RunFilters(state=state, method=method, dataset=dataset, model=model)
-    page = services.history.page(
-        limit=RUNS_A_PAGE,
-        after=after,
-        state=state or None,
-        method=method or None,
-        dataset=dataset or None,
-        model=model or None,
-    )
-    return respond(view_runs(page, filters, total=services.history.count(), is_first=after is None))
-
-
-@router.get("/runs/{run_id}")
-def show_run(run_id: str, services: ServicesDep) -> HTMLResponse:
-    """Show one run with its curve and all its values."""
-    return respond(view_run(services.history.get(run_id)))
+router.include_router(runs_pages)
 
 
 @router.get("/jobs")

@@ -8,7 +8,7 @@ from metadata.methods import METHODS
 from metadata.records import Measurement, Run, Task
 from service import wording
 from service.catalogue.answers import FAMILY_OF
-from service.pages import charts, contexts, urls
+from service.pages import charts, contexts, run_contexts, urls
 from service.pages.answer_view import configuration_group
 
 STATES = ("succeeded", "diverged", "out_of_memory", "timed_out", "failed")
@@ -27,11 +27,11 @@ _CURVE_TITLE = "Loss in nats per {}, over optimizer steps"
 
 
 def view_runs(
-    page: Page, filters: contexts.RunFilters, *, total: int, is_first: bool
-) -> contexts.RunsPage:
+    page: Page, filters: run_contexts.RunFilters, *, total: int, is_first: bool
+) -> run_contexts.RunsPage:
     """Return the table of runs."""
     asked = vars(filters)
-    return contexts.RunsPage(
+    return run_contexts.RunsPage(
         title="Past runs",
         filters=filters,
         states=tuple(contexts.Row(name=s, value=state_words(s)) for s in STATES),
@@ -43,9 +43,9 @@ def view_runs(
     )
 
 
-def view_run(run: Run) -> contexts.RunPage:
+def view_run(run: Run) -> run_contexts.RunPage:
     """Return the page of one run."""
-    return contexts.RunPage(
+    return run_contexts.RunPage(
         title=f"{wording.capitalised(wording.method(run.configuration.method.name))} "
         f"on {run.task.dataset.name}",
         id=run.id,
@@ -103,9 +103,9 @@ def _families() -> Iterator[contexts.Group]:
         yield contexts.group(wording.family(family), titles)
 
 
-def _line(run: Run) -> contexts.RunLine:
+def _line(run: Run) -> run_contexts.RunLine:
     configuration = run.configuration
-    return contexts.RunLine(
+    return run_contexts.RunLine(
         link=urls.run(run.id),
         dataset=run.task.dataset.name,
         model=run.task.model.id,
