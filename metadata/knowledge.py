@@ -24,6 +24,7 @@ from metadata.records import Configuration, ModelProfile, Run, Task
 from metadata.space import default_configuration
 from metadata.surrogates import SURROGATES
 from metadata.surrogates.choice import COUNTS
+from metadata.surrogates.forgetting import Forgetting
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.scenarios import balance, fill
 from metadata.surrogates.spec import State, Surrogate, gather
@@ -65,7 +66,11 @@ class PortfolioEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What is expected of each candidate, C; `low` and `high` are the ends of 90 % intervals."""
+    """What is expected of each candidate, C; `low` and `high` are the ends of 90 % intervals.
+
+    `failure` is the probability that training fails by itself, which `regret` has priced in;
+    `forgotten` the nats per token lost on text of the base's own.
+    """
 
     regret: Floats
     regret_low: Floats
@@ -77,6 +82,10 @@ class Forecast:
     bytes: Floats
     bytes_low: Floats
     bytes_high: Floats
+    failure: Floats
+    forgotten: Floats
+    forgotten_low: Floats
+    forgotten_high: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +135,7 @@ class Knowledge:
         regret = self._quality.forecast(candidates)
         seconds = self.surrogates["time"].forecast(candidates)
         peak = self.surrogates["memory"].forecast(candidates)
+        forgotten = self.surrogates["forgetting"].forecast(candidates)
         beats_C = self._quality.beats(
             regret.expected_C,
             float(regret.expected_C[-1]),
@@ -142,7 +152,21 @@ class Knowledge:
             bytes=peak.expected_C[:-1],
             bytes_low=peak.low_C[:-1],
             bytes_high=peak.high_C[:-1],
+            failure=self._quality.failures(candidates)[:-1],
+            forgotten=forgotten.expected_C[:-1],
+            forgotten_low=forgotten.low_C[:-1],
+            forgotten_high=forgotten.high_C[:-1],
         )
+
+    @property
+    def knows_forgetting(self) -> bool:
+        """Say whether past runs report what was forgotten."""
+        return self._forgetting.is_known
+
+    @property
+    def nats_of_regret(self) -> float:
+        """Return the nats per token that one unit of regret is worth, the median over pairs."""
+        return self._forgetting.nats_of_regret
 
     def pick(
         self,
@@ -201,6 +225,10 @@ class Knowledge:
         """
         content, version = knowledge_files.read(folder)
         return _unpack(content, version=version)
+
+    @property
+    def _forgetting(self) -> Forgetting:
+        return cast(Forgetting, self.surrogates["forgetting"])
 
     @cached_property
     def _quality(self) -> Quality:

@@ -53,6 +53,8 @@ class Table:
             nothing of quality, and costs are learnt apart.
         noise_P: Standard deviation of the scores of repeats.
         spread_P: Best less median score of the core.
+        failed_N: Share of the repeats that failed by themselves, as by diverging; NaN where all ran
+            out of time or memory.
         dropped: Pairs with core runs and without a regret.
         kinds: Method and optimizer of each row, N.
         names: Of the columns of `X_NF` and `task_PT`.
@@ -75,6 +77,7 @@ class Table:
     group_P: Integers
     noise_P: Floats
     spread_P: Floats
+    failed_N: Floats
     dropped: tuple[Dropped, ...]
     kinds: tuple[tuple[str, ...], ...]
     names: Names = OWN_NAMES
@@ -128,6 +131,7 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
         reference_NF=table.reference_NF[kept_N],
         task_PT=table.task_PT[kept_P],
         score_N=table.score_N[kept_N],
+        failed_N=table.failed_N[kept_N],
         regret_N=table.regret_N[kept_N],
         pair_N=number_P[table.pair_N[kept_N]],
         key_N=table.key_N[kept_N],
@@ -192,6 +196,7 @@ def build_table(runs: Iterable[Run]) -> Table:
         task_PT=np.array([describe_task(task) for task in tasks]),
         score_N=score_N,
         regret_N=regret_N,
+        failed_N=failed_shares(rows, np.zeros(len(rows), dtype=bool)),
         pair_N=pair_N,
         key_N=key_N,
         core_N=core_N,

@@ -105,6 +105,12 @@ def recommend(
     objective: Annotated[
         Literal["quality", "balanced", "cheapest"], typer.Option(help="What matters.")
     ] = "quality",
+    cheapest_within: Annotated[
+        float, typer.Option(help="Regret that the cheapest may give away.")
+    ] = 0.1,
+    forgetting_weight: Annotated[
+        float, typer.Option(help="What a nat forgotten costs, in nats of quality.")
+    ] = 0.0,
     method: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Consider this method only; may be repeated."),
@@ -128,6 +134,8 @@ def recommend(
         ),
         budget=Budget(train_minutes=train_minutes, memory_gib=memory_gib, usd=usd),
         objective=objective,
+        cheapest_within=cheapest_within,
+        forgetting_weight=forgetting_weight,
         methods=method or None,
         serve_with=serve_with,
         count=count,

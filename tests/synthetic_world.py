@@ -1,7 +1,7 @@
 """A made-up world of runs whose rule is known, so that learners can be held to the truth.
 
 The best learning rate and rank grow with the number of examples, and methods differ by the kind
-of data. In a world that is not `learnable` they are drawn anew for every dataset instead.
+of data; more is forgotten at higher rates. In a world that is not `learnable` they are drawn anew for every dataset instead.
 """
 
 import hashlib
@@ -160,13 +160,15 @@ def make_run(
         trainable_parameters=planned.trainable_parameters,
     )
     loss = BASE_LOSS - gain
+    forgotten = 0.2 + 0.1 * ratio
+    scores = Scores(base_loss=BASE_LOSS, best_loss=loss, last_loss=loss, forgotten=forgotten)
     return Run(
         id=hashlib.sha256(name.encode()).hexdigest()[:24],
         task=task,
         configuration=configuration,
         state="diverged" if diverged else "succeeded",
         reason="loss is NaN" if diverged else "",
-        scores=None if diverged else Scores(base_loss=BASE_LOSS, best_loss=loss, last_loss=loss),
+        scores=None if diverged else scores,
         costs=None if diverged else costs,
         core=core,
         origin=Origin(source="worker"),

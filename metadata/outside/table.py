@@ -44,10 +44,9 @@ def table_of(ended: Ended) -> Table:
     core_N = (np.bincount(key_N) >= MINIMUM_DATASETS)[key_N]
     _check(core_N, tasks=len(ended.tasks))
     noise_P = noise_of(scores, pair_N, count=len(ended.tasks))
+    failed_N = _failed(scores, row_M)
     score_N = np.array([np.mean(one) if len(one) else np.nan for one in scores])
-    regret_N, spread_P, reasons = regrets(
-        score_N, _failed(scores, row_M), pair_N, core_N, noise_P, core_count=0
-    )
+    regret_N, spread_P, reasons = regrets(score_N, failed_N, pair_N, core_N, noise_P, core_count=0)
     config_names, config_MF = features_of(ended.configs)
     task_names, task_PT = _tasks(ended)
     apart_NF = np.hstack([np.zeros((len(pair_N), len(task_names))), config_MF[first_N]])
@@ -64,6 +63,7 @@ def table_of(ended: Ended) -> Table:
         task_PT=task_PT,
         score_N=score_N,
         regret_N=regret_N,
+        failed_N=failed_N,
         pair_N=pair_N,
         key_N=key_N,
         core_N=core_N,

@@ -16,6 +16,7 @@ from metadata.surrogates.bags import (
 )
 from metadata.surrogates.choice import Rehearsal
 from metadata.surrogates.intervals import Errors, fit_errors
+from metadata.surrogates.line import Line, fit_line
 from metadata.surrogates.scenarios import Setting, balance, fill, weigh
 from metadata.surrogates.trees import boost
 
@@ -24,23 +25,14 @@ QUANTILES = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outside:
+class Outside(Line):
     """How far to believe what is forecast of a configuration that is not in the core.
-
-    The forecast is shrunk: `mean + slope * (forecast - forecast_mean)`.
 
     Attributes:
         error: Standard deviation of what it then misses of a configuration's mean regret.
     """
 
-    mean: float
-    forecast_mean: float
-    slope: float
     error: float
-
-    def shrink(self, forecast_C: Floats) -> Floats:
-        """Return forecasts drawn to the mean."""
-        return self.mean + self.slope * (forecast_C - self.forecast_mean)
 
 
 def fit_outside(lessons: Lessons, *, seed: int) -> Outside:
@@ -58,14 +50,9 @@ def fit_outside(lessons: Lessons, *, seed: int) -> Outside:
             seed=seed + number,
         )
         forecast_N[rows_N] = model.predict(lessons.reference_NF[rows_N])
-    weight_N = balance(lessons.group_N)
-    mean, forecast_mean = weight_N @ lessons.regret_N, weight_N @ forecast_N
-    centred_N = forecast_N - forecast_mean
-    variance = max(float(weight_N @ centred_N**2), 1e-12)
-    slope = float(np.clip(weight_N @ (centred_N * (lessons.regret_N - mean)) / variance, 0.0, 1.0))
-    fitted = Outside(mean=float(mean), forecast_mean=float(forecast_mean), slope=slope, error=0.0)
-    missed = _mean_errors(lessons, lessons.regret_N - fitted.shrink(forecast_N))
-    return Outside(**{**vars(fitted), "error": missed})
+    line = fit_line(lessons.regret_N, forecast_N, balance(lessons.group_N))
+    missed = _mean_errors(lessons, lessons.regret_N - line.shrink(forecast_N))
+    return Outside(**vars(line), error=missed)
 
 
 def _folds(keys: Integers, *, seed: int) -> Iterator[Integers]:

@@ -15,7 +15,9 @@ from metadata.surrogates.calibration import (
     held_out_forecast,
 )
 from metadata.surrogates.choice import Rehearsal, choose_setting
+from metadata.surrogates.failure import Failure, fit_failure
 from metadata.surrogates.intervals import Errors
+from metadata.surrogates.line import Line
 from metadata.surrogates.portfolio import (
     Scenarios,
     restore_scenarios,
@@ -70,6 +72,7 @@ def fit_with_rehearsal(
         outside=outside,
         errors=fit_intervals(lessons, forecast_N, place_N[0], rehearsal),
         difference_Q=fit_differences(lessons, forecast_N),
+        failure=fit_failure(table, seed),
     )
     return quality, rehearsal
 
@@ -110,12 +113,12 @@ def restore(state: State) -> Quality:
     """Return the surrogate that a state was taken from."""
     arrays = state.arrays
     models = tuple(Trees.restore(text) for text in state.texts)
-    averages = state.values["averages"]
+    averages, shifts = state.values["averages"], state.values["shifts"]
     return Quality(
         scenarios=restore_scenarios(state),
         tried=tuple(state.values["tried"]),
         averages=models[:averages],
-        shifts=models[averages:],
+        shifts=models[averages : averages + shifts],
         setting=Setting(**state.values["setting"]),
         core=Core(reference_KF=arrays["core_KF"], scale_F=arrays["core_scale_F"]),
         outside=Outside(**state.values["outside"]),
@@ -126,6 +129,7 @@ def restore(state: State) -> Quality:
             high_LD=arrays["high_LD"],
         ),
         difference_Q=arrays["difference_Q"],
+        failure=Failure(models=models[averages + shifts :], line=Line(**state.values["failure"])),
     )
 
 

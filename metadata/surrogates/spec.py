@@ -17,7 +17,7 @@ from metadata.records import Configuration, Task
 from metadata.relative import describe_alone, relative_key
 from metadata.table import Table, kinds_of
 
-Target = Literal["regret", "seconds", "bytes"]
+Target = Literal["regret", "seconds", "bytes", "nats"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,8 @@ class SurrogateSpec:
     """One surrogate as data.
 
     Attributes:
-        predicts: What the numbers are: regret in [0, 2], seconds of training, bytes at the peak.
+        predicts: What the numbers are: regret in [0, 2], seconds of training, bytes at the peak,
+            nats per token forgotten.
         fit: (table, seed) -> surrogate; raises TooFewRuns.
         restore: The surrogate that a state was taken from, equal in every forecast.
     """

@@ -19,7 +19,8 @@ from metadata.surrogates.calibration import (
     Outside,
 )
 from metadata.surrogates.distance import Distances, distances_by
-from metadata.surrogates.intervals import Errors
+from metadata.surrogates.failure import Failure
+from metadata.surrogates.intervals import TAIL, Errors
 from metadata.surrogates.portfolio import (
     Scenarios,
     scenarios_state,
@@ -85,6 +86,7 @@ class Quality:
         tried: Methods and optimizers that past runs tried; of others nothing can be said.
         averages: Models of a configuration alone.
         shifts: Models of what a task changes.
+        failure: The probability that training fails by itself.
         setting: How far shifts and likeness of tasks are believed.
     """
 
@@ -97,6 +99,7 @@ class Quality:
     outside: Outside
     errors: Errors
     difference_Q: Floats
+    failure: Failure
 
     @cached_property
     def distances(self) -> Distances:
@@ -110,11 +113,16 @@ class Quality:
         low_C, high_C = self.errors.around(
             expected_C, scene.distance, widen=self.widening(scene.distance)
         )
+        high_C = np.where(self.failures(candidates) > TAIL, WORST_REGRET, high_C)
         return Prediction(
             expected_C=expected_C,
             low_C=np.clip(low_C, 0.0, expected_C),
             high_C=np.clip(high_C, expected_C, WORST_REGRET),
         )
+
+    def failures(self, candidates: Described) -> Floats:
+        """Return the probability of each candidate that training fails by itself, C."""
+        return self.failure.probability(candidates.X_CF)
 
     def look(self, candidates: Described) -> Scene:
         """Return what past pairs and the task itself say of the candidates."""
@@ -189,6 +197,8 @@ class Quality:
                 "near": self.errors.near,
                 "tried": list(self.tried),
                 "averages": len(self.averages),
+                "shifts": len(self.shifts),
+                "failure": vars(self.failure.line),
             },
             arrays={
                 **scenarios.arrays,
@@ -199,11 +209,14 @@ class Quality:
                 "high_LD": self.errors.high_LD,
                 "difference_Q": self.difference_Q,
             },
-            texts=tuple(model.text for model in (*self.averages, *self.shifts)),
+            texts=tuple(
+                model.text for model in (*self.averages, *self.shifts, *self.failure.models)
+            ),
         )
 
     def _average(self, candidates: Described) -> Floats:
         average_C = self.outside.shrink(mean_of(self.averages, candidates.reference_CF))
+        average_C = np.maximum(average_C, WORST_REGRET * self.failures(candidates))
         never_C = ~self._was_tried(candidates)
         average_C[never_C] = np.maximum(average_C[never_C], self.outside.mean)
         return average_C

@@ -55,6 +55,8 @@ class Question:
     methods: tuple[str, ...] | None = None
     serve_with: Serving | None = None
     count: int = 5
+    cheapest_within: float = 0.1
+    forgetting_weight: float = 0.0
 
     @property
     def learnt(self) -> LearntObjective:
@@ -116,10 +118,16 @@ class Question:
                 # left out where it is not asked for: such questions keep the ids they had
                 **({} if self.serve_with is None else {"serve_with": self.serve_with}),
                 **({"training_objective": "dpo"} if self.training_objective == "dpo" else {}),
+                **self._unusual(),
                 "count": self.count,
                 "knowledge_version": knowledge_version,
             }
         )
+
+    def _unusual(self) -> dict[str, float]:
+        """Return weights and margins that are not the usual ones."""
+        usual = {"cheapest_within": 0.1, "forgetting_weight": 0.0}
+        return {n: getattr(self, n) for n, value in usual.items() if getattr(self, n) != value}
 
     def rng(self, knowledge_version: str) -> np.random.Generator:
         """Return random numbers that are the same for the same question and knowledge."""
@@ -171,6 +179,8 @@ def build_question(
         methods=_check_methods(request.methods),
         serve_with=request.serve_with,
         count=request.count,
+        cheapest_within=request.cheapest_within,
+        forgetting_weight=request.forgetting_weight,
     )
 
 

@@ -2,7 +2,9 @@
 
 - `quality`: the least expected regret.
 - `balanced`: ten times the training time has to buy `REGRET_PER_TENFOLD` less regret.
-- `cheapest`: the least training time among those within `CHEAPEST_MARGIN` of the least regret.
+- `cheapest`: the least training time among those within `cheapest_within` of the least regret.
+
+A nat that is forgotten of the base's own text costs `forgetting_weight` nats of quality.
 
 The first is the best by its objective; the list is then chosen to be good *and* different, as the
 best of several tries is what counts. Axes: C candidates, B those that fit, Q = regret, seconds,
@@ -22,12 +24,12 @@ from service.recommender.fitting import Planned
 from service.recommender.question import Question
 
 REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
-CHEAPEST_MARGIN = 0.1  # regret: a tenth of the way from the best configuration to the median
 LOOKED_AT = 4  # times the count: some of what is picked is too like the rest
 ALIKE_TIMES = 2.0  # rank, rate, batch and epochs that differ by less make no different list
 _FIELDS = (
     "regret", "regret_low", "regret_high", "beats_default",
     "seconds", "seconds_low", "seconds_high", "bytes", "bytes_low", "bytes_high",
+    "failure", "forgotten", "forgotten_low", "forgotten_high",
 )  # fmt: skip
 
 
@@ -40,9 +42,9 @@ def rank(
 ) -> list[int]:
     """Return at most `question.count` rows of C that fit, best first."""
     rows_B = np.flatnonzero(fits_C)
-    fitting = take(forecast, rows_B)
+    fitting = _less_forgotten(take(forecast, rows_B), question.forgetting_weight, known)
     if question.objective == "cheapest":
-        kept = np.flatnonzero(fitting.regret <= fitting.regret.min() + CHEAPEST_MARGIN)
+        kept = np.flatnonzero(fitting.regret <= fitting.regret.min() + question.cheapest_within)
         rows_B, fitting = rows_B[kept], _by_seconds(take(fitting, kept))
     elif question.objective == "balanced":
         fitting = _traded(fitting)
@@ -98,6 +100,13 @@ def is_pareto(forecast: Forecast, fits_C: Booleans) -> Booleans:
     better_CC = (cost_CQ[:, None] < cost_CQ[None]).any(axis=2)
     beaten_C = (no_worse_CC & better_CC & fits_C[:, None]).any(axis=0)
     return fits_C & ~beaten_C
+
+
+def _less_forgotten(forecast: Forecast, weight: float, known: Knowledge) -> Forecast:
+    if not weight:
+        return forecast
+    lost = forecast.forgotten - forecast.forgotten.min()
+    return _shifted(forecast, weight * lost / known.nats_of_regret)
 
 
 def _traded(forecast: Forecast) -> Forecast:

@@ -67,8 +67,17 @@ class RecommendationRequest(Record):
         default="quality",
         description=(
             "quality: the least expected regret. balanced: ten times the training time has to buy "
-            "0.15 less regret. cheapest: the least training time within 0.1 of the least regret."
+            "0.15 less regret. cheapest: the least training time within `cheapest_within` of the "
+            "least regret."
         ),
+    )
+    cheapest_within: Annotated[float, Field(ge=0, le=2)] = Field(
+        default=0.1, description="regret that the cheapest may give away; 1 is best to median"
+    )
+    forgetting_weight: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=0.0,
+        description="nats per token of quality that a nat is worth which the base model forgets "
+        "of text of its own; 0: forgetting does not count",
     )
     training_objective: TrainingObjective | None = Field(
         default=None,
@@ -141,6 +150,14 @@ class RecommendedConfiguration(Record):
     quality: Quality
     train_seconds: Interval
     peak_memory_bytes: Interval
+    failure_probability: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="that training diverges; priced into the expected regret"
+    )
+    forgotten_nats: Interval | None = Field(
+        default=None,
+        description="nats per token that the base model loses on text of its own; null where no "
+        "past run reports it",
+    )
     cost_usd: float | None
     trainable_parameters: int
     micro_batch_size: int

@@ -20,6 +20,7 @@ OF_NO_RUN = (
     f"runs, unwidened, and each learning rate is {DPO_RATE_FACTOR:g} of theirs, the ratio of TRL's "
     "defaults."
 )
+UNHEARD = "No past run reports what was forgotten, so forgetting_weight changes nothing."
 COMPARE = "Train the first two and keep the one with the larger held-out margin."
 
 
@@ -29,6 +30,7 @@ def summarise(
     methods: Sequence[str] = (),
     *,
     objective: TrainingObjective = "supervised",
+    weighs_forgetting: bool = False,
 ) -> EvidenceSummary:
     """Return how many runs and tasks there are, how far the question is, and what to do.
 
@@ -37,6 +39,7 @@ def summarise(
         task: What is asked.
         methods: Those that were asked for by name and can be recommended.
         objective: What is to be trained; all that is known is supervised.
+        weighs_forgetting: Whether what is forgotten is to count.
     """
     evidence = known.evidence(task)
     untried = [name for name in methods if name not in known.methods]
@@ -45,7 +48,8 @@ def summarise(
     next_step = NEAR if evidence.in_distribution and has_tried else FAR
     if objective == "dpo":
         gaps, next_step = f"{OF_NO_RUN} {gaps}".strip(), COMPARE
-    advice = (wording.unknown_layout(task.model), _untried(untried), gaps, next_step)
+    unheard = UNHEARD if weighs_forgetting and not known.knows_forgetting else ""
+    advice = (wording.unknown_layout(task.model), _untried(untried), unheard, gaps, next_step)
     return EvidenceSummary(
         runs=evidence.runs,
         tasks=evidence.tasks,

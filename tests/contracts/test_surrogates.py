@@ -53,6 +53,8 @@ def truth_of(spec: SurrogateSpec, runs: Sequence[Run], table: Table) -> Floats:
         regret = {row[0].id: table.regret_N[n] for n, row in enumerate(table.rows)}
         regret |= {run.id: regret[row[0].id] for row in table.rows for run in row}
         return np.array([regret[run.id] for run in runs])
+    if spec.predicts == "nats":
+        return np.array([run.scores.forgotten for run in runs if run.scores is not None])
     costs = [run.costs for run in runs if run.costs is not None]
     if spec.predicts == "seconds":
         return np.array([one.train_seconds for one in costs])

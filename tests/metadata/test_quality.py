@@ -12,7 +12,7 @@ from metadata.space import default_configuration, sample, width_rule_configurati
 from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
 from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import fit
+from metadata.surrogates.quality import fit, restore
 from metadata.surrogates.scenarios import PORTFOLIO, Setting
 from metadata.surrogates.spec import gather
 from metadata.surrogates.transfer import Quality, bounded
@@ -132,6 +132,26 @@ def test_a_method_that_no_run_tried_is_not_expected_to_be_good(
 
     assert unknown.forecast(lora).expected_C.min() > quality.forecast(lora).expected_C.min()
     assert np.abs(unknown.look(lora).shift_C).max() == 0
+
+
+def test_what_diverges_is_expected_to_and_its_regret_may_be_the_worst(
+    world: ModuleType, task: Task
+) -> None:
+    table = build_table(world.make_runs(datasets=12, extras=6))
+    usual = width_rule_configuration(task)
+    rate = 16 * float(usual.optimizer.learning_rate or 0.0)  # the world diverges from 11 times on
+    optimizer = usual.optimizer.model_copy(update={"learning_rate": rate})
+    both = gather(task, [usual, usual.model_copy(update={"optimizer": optimizer, "epochs": 4.0})])
+    quality = fit(table, 0)
+
+    safe, unsafe = quality.failures(both)
+    said = quality.forecast(both)
+
+    assert table.failed_N.sum() > 5
+    assert safe < 0.05 < 0.3 < unsafe
+    assert said.high_C[1] == 2.0
+    assert said.expected_C[1] >= 2.0 * unsafe - 1e-9
+    assert restore(quality.state()).failures(both) == pytest.approx([safe, unsafe])
 
 
 def test_an_untried_configuration_must_be_better_by_what_is_not_known_of_it(

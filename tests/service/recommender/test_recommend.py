@@ -15,7 +15,7 @@ from metadata.errors import (
     UnknownModel,
 )
 from metadata.features.model import find_model
-from metadata.knowledge import Knowledge
+from metadata.knowledge import Knowledge, fit_knowledge
 from metadata.priors import rate_ratio
 from metadata.records import OptimizerChoice, Run
 from metadata.space import suited
@@ -197,6 +197,42 @@ def test_cheapest_is_no_dearer_than_balanced_and_that_no_dearer_than_quality(ask
     assert cheapest.train_seconds.expected <= balanced.train_seconds.expected
     assert balanced.train_seconds.expected <= quality.train_seconds.expected
     assert cheapest.quality.expected_regret <= quality.quality.expected_regret + 0.1
+
+
+def test_the_cheapest_gives_away_no_more_regret_than_it_may(ask: Ask) -> None:
+    best = min(o.quality.expected_regret for o in ask(count=50).configurations)
+
+    for within in (0.0, 0.02, 0.5):
+        cheapest = ask(objective="cheapest", cheapest_within=within, count=1).configurations[0]
+        assert cheapest.quality.expected_regret <= best + within + 1e-9
+
+
+def test_what_is_forgotten_is_told_and_can_be_made_to_count(ask: Ask) -> None:
+    careless, careful = (
+        ask(forgetting_weight=weight, count=1).configurations[0].forgotten_nats
+        for weight in (0.0, 50.0)
+    )
+
+    assert careless is not None
+    assert careful is not None
+    assert careful.expected < careless.expected
+    assert careful.low <= careful.expected <= careful.high
+
+
+def test_where_no_run_reports_what_was_forgotten_the_answer_says_so(
+    runs: list[Run], request_json: dict[str, Any], now: Any
+) -> None:
+    silent = [
+        run.model_copy(update={"scores": run.scores.model_copy(update={"forgotten": None})})
+        for run in runs
+        if run.scores is not None
+    ]
+    request = RecommendationRequest.model_validate({**request_json, "forgetting_weight": 1.0})
+
+    given = answer(request, fit_knowledge(silent), now=now)
+
+    assert given.configurations[0].forgotten_nats is None
+    assert "forgetting_weight changes nothing" in given.evidence.advice
 
 
 def test_pareto_options_are_beaten_by_no_other_option_in_all_three(ask: Ask) -> None:
