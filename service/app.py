@@ -20,6 +20,8 @@ from service.folder_lock import hold_server
 from service.jobs.routes import router as jobs
 from service.jobs.worker_routes import router as worker
 from service.jobs.workers import router as workers
+from service.live.routes import pages as live_pages
+from service.live.routes import router as live
 from service.pages.routes import router as pages
 from service.recommender.routes import router as recommender
 from service.runs.routes import router as runs
@@ -44,6 +46,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     worker,
     workers,
     doctor,
+    live,
+    live_pages,
     pages,
 )
 _ABOUT = """\

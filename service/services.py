@@ -32,6 +32,8 @@ from service.jobs.recording import Recorder
 from service.jobs.shared_folder import CHECKPOINTS, mark_of
 from service.jobs.submission import Advice, Asked, Desk
 from service.jobs.timing import Timing
+from service.live.reader import Reader
+from service.live.streams import Live
 from service.recommender.answer import answer
 from service.recommender.knowledge import KnowledgeStore
 from service.recommender.schemas import (
@@ -71,10 +73,12 @@ class Services:
     desk: Desk
     dispatcher: Dispatcher
     tuned: Tuned
+    live: Live
 
     def drain(self) -> None:
-        """Start no more jobs, and have those that run here write a checkpoint and stop."""
+        """Start no more jobs, have those that run here write a checkpoint and stop; end streams."""
         self.dispatcher.stop()
+        self.live.close()
 
 
 def utc_now() -> datetime:
@@ -101,6 +105,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     losses = Losses(engine, timing=timing)
     recorder = Recorder(engine, history)
     queue = Queue(engine, live_jobs=settings.live_jobs)
+    logs = LogStore(settings.data_dir / "logs")
     device = _device_of_attempts(settings, devices)
     hardware = _hardware(device)
     advise = partial(_advise, knowledge, recommendations, models, devices, now, hardware)
@@ -118,7 +123,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
         queue=queue,
         attempts=attempts,
         losses=losses,
-        logs=LogStore(settings.data_dir / "logs"),
+        logs=logs,
         recorder=recorder,
         desk=Desk(
             models=models,
@@ -128,6 +133,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
             advise=advise,
         ),
         tuned=Tuned(queue, history, settings.data_dir),
+        live=Live(Reader(engine, logs)),
         dispatcher=_dispatcher(settings, engine, attempts, losses, recorder),
     )
 

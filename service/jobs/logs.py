@@ -53,6 +53,22 @@ class LogStore:
                 return _text(pieces), True
         return _text(pieces), False
 
+    def size(self, attempt_id: str) -> int:
+        """Return how many bytes of an attempt are here."""
+        try:
+            return self._file(attempt_id).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def piece(self, attempt_id: str, *, offset: int, most_bytes: int) -> bytes:
+        """Return what an attempt printed from a place on, so many bytes of it at most."""
+        try:
+            with self._file(attempt_id).open("rb") as log:
+                log.seek(offset)
+                return log.read(most_bytes)
+        except FileNotFoundError:
+            return b""
+
     def _file(self, attempt_id: str) -> Path:
         return self._folder / f"{attempt_id}{ENDING}"
 

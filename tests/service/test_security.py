@@ -113,6 +113,7 @@ def test_every_route_takes_its_own_kind_of_body_only(client: TestClient) -> None
 
 
 def test_every_answer_has_the_safe_headers(client: TestClient, keyed: TestClient) -> None:
+    client.app.state.services.live.close()  # type: ignore[attr-defined]  # an open one never ends
     for method, path in [*routes(client.app), ("GET", "/nowhere"), ("PUT", "/livez")]:
         answers = [send(keyed, method, path)]
         if path != "/v1/knowledge/refit":  # allowed, it would learn for half a minute
