@@ -263,10 +263,14 @@ class Costs(Record):
 
 
 class Origin(Record):
-    """Where a run comes from: our own worker, or an importer and its source."""
+    """Where a run comes from: our own worker, or an importer and its source.
+
+    `gaps` names, by commas, the parts of an imported run that its source leaves open.
+    """
 
     source: Name
     detail: Annotated[str, Field(max_length=500)] = ""
+    gaps: Annotated[str, Field(max_length=1000)] = ""
 
 
 class Run(Record):

@@ -5,7 +5,7 @@ JSON text for the rest, the learning curve among it. The same runs give the same
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ SHIPPED_RUNS = Path(__file__).parent / "data" / "runs.parquet"
 
 SCHEMA_VERSION = "2"
 _VERSION_KEY = b"peftwise.runs"
+_ROWS_AT_ONCE = 256  # with their curves, a few MB
 _OWN_FIELDS = ("id", "state", "reason", "core", "created_at")
 _JSON_COLUMNS = (*JSON_PARTS, "curve")
 _READ = {"1": frozenset({"objective"}), SCHEMA_VERSION: frozenset[str]()}  # what each may lack
@@ -68,6 +69,32 @@ def read_runs(path: Path) -> list[Run]:
     names = [name for name in (*_OWN_FIELDS, *_JSON_COLUMNS) if name in table.column_names]
     needed = table.select(names).to_pylist()
     return [_run(row, number, path) for number, row in enumerate(needed, start=1)]
+
+
+def is_ours(schema: pa.Schema) -> bool:
+    """Say whether a Parquet file says that it holds our runs, of whichever layout."""
+    return _VERSION_KEY in (schema.metadata or {})
+
+
+def stream_runs(path: Path) -> Iterator[Run]:
+    """Yield and check every run of a file without holding all of them.
+
+    Raises:
+        InvalidRequest: As `read_runs`; the runs before a bad row have been yielded.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            _check_schema(path, schema)
+            names = [name for name in (*_OWN_FIELDS, *_JSON_COLUMNS) if name in schema.names]
+            number = 0
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield _run(row, number, path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0].replace(str(path), path.name)
+        raise InvalidRequest(f"{path.name} cannot be read as Parquet: {reason}.") from None
 
 
 def _schema() -> pa.Schema:

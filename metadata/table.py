@@ -21,6 +21,7 @@ from metadata.features import OWN_NAMES, Names, describe, describe_task
 from metadata.records import SUPERVISED, Configuration, Run, Task
 from metadata.regret import failed_shares, mean_score, noise_of, regrets, scores_of
 from metadata.relative import describe_alone, relative_key
+from metadata.teaching import teaching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +155,13 @@ def kinds_of(configuration: Configuration) -> tuple[str, ...]:
 def build_table(runs: Iterable[Run]) -> Table:
     """Arrange supervised runs as arrays; the order they come in makes no difference.
 
-    Runs of another objective are left out: their losses are not to be compared with these.
+    Runs of another objective are left out: their losses are not to be compared with these. So are
+    imported ones that leave open what describes them.
 
     Raises:
         TooFewRuns: There is no supervised run at all.
     """
-    supervised = (run for run in runs if run.objective == SUPERVISED)
+    supervised = (run for run in teaching(runs) if run.objective == SUPERVISED)
     ordered = tuple(sorted(supervised, key=lambda run: run.id))
     if not ordered:
         raise TooFewRuns(
