@@ -19,6 +19,7 @@ from metadata.arrays import Floats
 from metadata.errors import TooFewRuns
 
 LEAST_SIZES = 5  # four constants, and one size that can disagree
+LEAST_WITH_PRIOR = 2  # scale and floor
 BETA = (0.02, 2.0)
 TRANSITION = (1.0, 1e9)  # examples
 GRID, ZOOMS, ZOOM_SHARE = 61, 6, 0.12
@@ -40,21 +41,41 @@ class RectifiedLaw:
         return self.scale / float(prelearned + examples**self.exponent) + self.floor
 
 
-def fit_rectified_law(examples_S: Floats, loss_S: Floats) -> RectifiedLaw:
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What is believed of exponent and log of the transition before any loss of a model is seen.
+
+    Attributes:
+        mean: Of the two.
+        spread: Their standard deviations.
+        noise: Relative standard deviation of a loss around the law.
+    """
+
+    mean: tuple[float, float]
+    spread: tuple[float, float]
+    noise: float
+
+
+def fit_rectified_law(
+    examples_S: Floats, loss_S: Floats, *, prior: Shape | None = None
+) -> RectifiedLaw:
     """Return the law closest to losses at several training sizes, all above 0.
 
+    With a prior it is the most probable one, from two sizes on.
+
     Raises:
-        TooFewRuns: There are fewer than five sizes.
+        TooFewRuns: There are fewer than five sizes, or two with a prior.
     """
-    if len(examples_S) < LEAST_SIZES:
+    least = LEAST_SIZES if prior is None else LEAST_WITH_PRIOR
+    if len(examples_S) < least:
         raise TooFewRuns(
-            f"The rectified law needs losses at {LEAST_SIZES} training sizes, got "
+            f"The rectified law needs losses at {least} training sizes, got "
             f"{len(examples_S)}. Add runs with other numbers of examples."
         )
     centre = np.array([np.mean(BETA), np.mean(np.log(TRANSITION))])
     half = np.array([np.ptp(BETA), np.ptp(np.log(TRANSITION))]) / 2
     for _ in range(ZOOMS):
-        centre = _best_of_grid(centre, half, examples_S, loss_S)
+        centre = _best_of_grid(centre, half, examples_S, loss_S, prior)
         half = half * ZOOM_SHARE
     exponent, log_transition = centre
     scale_G, floor_G, error_G = _rest(centre[:1], centre[1:], examples_S, loss_S)
@@ -67,13 +88,20 @@ def fit_rectified_law(examples_S: Floats, loss_S: Floats) -> RectifiedLaw:
     )
 
 
-def _best_of_grid(centre: Floats, half: Floats, examples_S: Floats, loss_S: Floats) -> Floats:
+def _best_of_grid(
+    centre: Floats, half: Floats, examples_S: Floats, loss_S: Floats, prior: Shape | None
+) -> Floats:
     """Return exponent and log of the transition with the least error around a centre."""
     steps = np.linspace(-1, 1, GRID)
     betas = np.clip(centre[0] + half[0] * steps, *BETA)
     transitions = np.clip(centre[1] + half[1] * steps, *np.log(TRANSITION))
     beta_G, transition_G = (part.ravel() for part in np.meshgrid(betas, transitions))
-    best = int(_rest(beta_G, transition_G, examples_S, loss_S)[2].argmin())
+    misfit_G = _rest(beta_G, transition_G, examples_S, loss_S)[2]
+    if prior is not None:
+        misfit_G = len(examples_S) * (misfit_G / prior.noise) ** 2
+        misfit_G += ((beta_G - prior.mean[0]) / prior.spread[0]) ** 2
+        misfit_G += ((transition_G - prior.mean[1]) / prior.spread[1]) ** 2
+    best = int(misfit_G.argmin())
     return np.array([beta_G[best], transition_G[best]])
 
 

@@ -1,0 +1,1 @@
+"""Which of several base models would be best for some data."""

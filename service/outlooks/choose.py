@@ -1,0 +1,188 @@
+"""From a request to models in the order to prefer them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from metadata.browsing import Browser, View
+from metadata.errors import NothingFits
+from metadata.features.device import find_device
+from metadata.features.task import training_examples
+from metadata.knowledge import Knowledge
+from metadata.model_outlook import Observed, Outlook, outlook
+from metadata.records import DatasetProfile, ModelProfile, Task
+from service.catalogue.devices import FindDevice
+from service.outlooks.schemas import Law, ModelOutlook, ModelsAnswer, ModelsRequest, SmallRun
+from service.recommender.answer import answer_question
+from service.recommender.question import (
+    FindModel,
+    FindProfile,
+    Question,
+    find_public_model,
+    no_files,
+    read_dataset,
+    read_device,
+    read_model,
+)
+from service.recommender.schemas import Interval, RecommendedConfiguration
+
+PastLosses = Callable[[DatasetProfile, str], list[SmallRun]]
+BY_SIZE = (
+    "No run of these models on this data is known, so the larger come first: within a family they "
+    "mostly do better. Train each on 200, 800 and 3,200 examples and give the losses as runs."
+)
+BY_SOME = (
+    "Some models were never run on this data: they stand last, by size. Train them on a part of it "
+    "and give the losses as runs."
+)
+BY_LOSS = (
+    "Losses are per byte, since tokens differ between models. Where intervals overlap, run the "
+    "first two on more of the data before deciding."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """One model and what is known of it."""
+
+    profile: ModelProfile
+    observed: list[Observed]
+    outlook: Outlook | None
+    configuration: RecommendedConfiguration | None
+    next_step: str
+
+
+def choose_model(
+    request: ModelsRequest,
+    known: Knowledge,
+    *,
+    now: datetime,
+    past_losses: PastLosses,
+    find_profile: FindProfile = no_files,
+    known_model: FindModel = find_public_model,
+    known_device: FindDevice = find_device,
+) -> ModelsAnswer:
+    """Return the models in the order to prefer them.
+
+    Args:
+        request: As it came over the wire.
+        known: The knowledge that recommends a configuration for each.
+        now: When the answer is made.
+        past_losses: Runs of a model, by its id, on the data or parts of it.
+        find_profile: Profile of an uploaded file by its id.
+        known_model: Profile of a model by its id.
+        known_device: Device by its name.
+
+    Raises:
+        InvalidRequest: A field cannot be answered; `param` names it.
+        NotFound: There is no file by that id.
+    """
+    data = read_dataset(request.dataset, find_profile=find_profile)
+    device = read_device(request.hardware, known_device=known_device)
+    examples = training_examples(data)
+    seen = []
+    for choice in request.base_models:
+        profile = read_model(choice, known_model=known_model)
+        runs = [*past_losses(data, profile.id), *(r for r in request.runs if r.model == choice.id)]
+        question = Question(
+            task=Task(model=profile, dataset=data, device=device), budget=request.budget, count=1
+        )
+        seen.append(_look(question, runs, known, now=now, examples=examples))
+    ordered = sorted(seen, key=_preference)
+    return ModelsAnswer(
+        data=[_outlook(one, rank) for rank, one in enumerate(ordered, start=1)],
+        examples=examples,
+        advice=_advice(seen),
+    )
+
+
+def losses_of(browser: Browser) -> PastLosses:
+    """Return where past runs on the same data, or parts of it, are looked up."""
+
+    def past(data: DatasetProfile, model_id: str) -> list[SmallRun]:
+        where = " and ".join(
+            f"{name} = '{value.replace(chr(39), 2 * chr(39))}'"
+            for name, value in (
+                ("model_id", model_id),
+                ("state", "succeeded"),
+                ("objective.name", "supervised"),
+                ("task.dataset.group", data.group),
+            )
+        )
+        found = browser.columns(View(filter=where), ["task.dataset.examples", "scores.best_loss"])
+        return [
+            SmallRun(model=model_id, examples=int(examples), loss=float(loss))
+            for _, examples, loss in found
+            if loss
+        ]
+
+    return past
+
+
+def _look(
+    question: Question, runs: Sequence[SmallRun], known: Knowledge, *, now: datetime, examples: int
+) -> _Seen:
+    profile, configuration, next_step = question.task.model, None, ""
+    try:
+        configuration = answer_question(question, known, now=now).configurations[0]
+    except NothingFits as error:
+        next_step = str(error)
+    observed = [
+        Observed(examples=one.examples, loss=one.loss / profile.bytes_per_token) for one in runs
+    ]
+    return _Seen(
+        profile=profile,
+        observed=observed,
+        outlook=outlook(observed, examples=examples) if observed else None,
+        configuration=configuration,
+        next_step=next_step,
+    )
+
+
+def _preference(seen: _Seen) -> tuple[bool, bool, float, int, str]:
+    loss = 0.0 if seen.outlook is None else seen.outlook.loss
+    parameters = seen.profile.parameters
+    return (
+        seen.configuration is None,
+        seen.outlook is None,
+        loss,
+        -parameters,
+        seen.profile.id,
+    )
+
+
+def _outlook(seen: _Seen, rank: int) -> ModelOutlook:
+    said = seen.outlook
+    basis: Literal["law", "one_size", "size"] = "size" if said is None else said.basis
+    return ModelOutlook(
+        rank=rank,
+        model=seen.profile.id,
+        parameters=seen.profile.parameters,
+        basis=basis,
+        sizes=sorted({one.examples for one in seen.observed}),
+        loss_per_byte=None
+        if said is None
+        else Interval(expected=said.loss, low=said.low, high=said.high),
+        law=_law(said),
+        configuration=seen.configuration,
+        next_step=seen.next_step,
+    )
+
+
+def _law(said: Outlook | None) -> Law | None:
+    if said is None or said.law is None:
+        return None
+    return Law(
+        scale=said.law.scale,
+        transition_examples=said.law.transition_examples,
+        exponent=said.law.exponent,
+        floor=said.law.floor,
+    )
+
+
+def _advice(seen: Sequence[_Seen]) -> str:
+    told = sum(one.outlook is not None for one in seen)
+    if not told:
+        return BY_SIZE
+    return BY_LOSS if told == len(seen) else f"{BY_LOSS} {BY_SOME}"

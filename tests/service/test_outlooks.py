@@ -1,0 +1,80 @@
+"""Choosing among base models over HTTP."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+SMALL, LARGE = "Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-7B"
+EXAMPLES = [{"prompt": f"{n} plus {n}?", "completion": str(2 * n)} for n in range(40)]
+
+
+def ask(client: TestClient, **changes: Any) -> Any:
+    body = {
+        "base_models": [{"id": SMALL}, {"id": LARGE}],
+        "dataset": {"examples": EXAMPLES},
+        "hardware": {"device": "NVIDIA H100 80GB"},
+        **changes,
+    }
+    return client.post("/v1/recommendations/models", json=body)
+
+
+def runs_of(model: str, *losses: float) -> list[dict[str, Any]]:
+    return [
+        {"model": model, "examples": 10 * 2**place, "loss": loss}
+        for place, loss in enumerate(losses)
+    ]
+
+
+def test_without_runs_the_larger_comes_first_and_the_answer_says_why(client: TestClient) -> None:
+    given = ask(client).json()
+
+    assert [one["model"] for one in given["data"]] == [LARGE, SMALL]
+    assert {one["basis"] for one in given["data"]} == {"size"}
+    assert all(one["loss_per_byte"] is None for one in given["data"])
+    assert all(one["configuration"]["fits"] for one in given["data"])
+    assert "run of these models on this data is known" in given["advice"]
+
+
+def test_losses_decide_where_they_are_known(client: TestClient) -> None:
+    given = ask(client, runs=[*runs_of(SMALL, 1.0, 0.8), *runs_of(LARGE, 2.0, 1.9)]).json()
+
+    first, second = given["data"]
+    assert (first["model"], first["basis"], first["sizes"]) == (SMALL, "law", [10, 20])
+    assert first["loss_per_byte"]["expected"] < second["loss_per_byte"]["expected"]
+    assert first["law"]["exponent"] > 0
+
+
+def test_a_model_that_does_not_fit_comes_last_and_says_what_would_do(client: TestClient) -> None:
+    given = ask(client, hardware={"device": "NVIDIA T4"}, budget={"memory_gib": 6}).json()
+
+    assert [one["model"] for one in given["data"]] == [SMALL, LARGE]
+    assert given["data"][1]["configuration"] is None
+    assert "GiB" in given["data"][1]["next_step"]
+
+
+def test_past_runs_on_the_same_data_are_found(client: TestClient) -> None:
+    run = client.get("/v1/runs", params={"filter": "state = 'succeeded'", "limit": 1}).json()
+    found = run["data"][0]["task"]
+    model = found["model"]["id"]
+
+    given = ask(client, base_models=[{"id": model}], dataset={"profile": found["dataset"]}).json()
+
+    assert found["dataset"]["examples"] in given["data"][0]["sizes"]
+    assert given["data"][0]["basis"] in {"law", "one_size"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"base_models": []}, "base_models"),
+        ({"base_models": [{"id": SMALL}, {"id": SMALL}]}, "each model once"),
+        ({"runs": runs_of("other", 1.0)}, "runs are of the base_models"),
+        ({"base_models": [{"id": "no/such"}]}, "no/such"),
+    ],
+)
+def test_a_wrong_question_is_told(client: TestClient, changes: Any, said: str) -> None:
+    answer = ask(client, **changes)
+
+    assert 400 <= answer.status_code < 500
+    assert said in answer.text
