@@ -190,7 +190,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         if options.real:
             server = real_server(Path(name))
-            how: dict[str, Any] = {"pause_seconds": (15.0, 45.0), "epochs": REAL_EPOCHS}
+            how: dict[str, Any] = {"pause_seconds": (5.0, 15.0), "epochs": REAL_EPOCHS}
         else:
             server = light_server(Path(name), step_seconds=0.2, parallel_runs=4)
             how = {"pause_seconds": (0.2, 1.4)}
