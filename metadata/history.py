@@ -1,23 +1,37 @@
 """The meta-dataset: every run that is known, in the database.
 
-A run is added once and never changed. Lists are cut by a keyset cursor: the last id of a page
-finds the next one, whatever was added in between.
+A run is added once and never changed; one that was deleted stays away. Lists are cut by a keyset
+cursor: the last id of a page finds the next one, whatever was added in between.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Engine, Insert, Select, and_, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Insert,
+    Select,
+    and_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from metadata.database import INSERTS, read_session, write_session
 from metadata.errors import InvalidRequest, NotFound
+from metadata.notes import is_archived
 from metadata.records import Measurement, Run, RunState
 from metadata.run_rows import (
     FIGURES,
+    RUN_ID,
     CurveChunk,
+    DeletedRun,
     RunRow,
     check_text,
     columns,
@@ -27,8 +41,7 @@ from metadata.run_rows import (
 )
 
 LARGEST_PAGE = 1000
-RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-ROWS_AT_ONCE = 500  # rows that a stream holds in memory
+ROWS_AT_ONCE = 500  # rows that a stream holds in memory, ids that a query names
 
 FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
     "state": RunRow.state,
@@ -64,11 +77,13 @@ class History:
         self._engine = engine
 
     def add(self, run: Run) -> bool:
-        """Keep a run, curve and all; False, and nothing changed, where its id is known."""
+        """Keep a run, curve and all; False, and nothing changed, where its id is or was known."""
         return self.add_many([run]) == 1
 
     def add_many(self, runs: Iterable[Run]) -> int:
         """Keep the runs whose ids are new, all in one transaction, and return how many.
+
+        The id of a deleted run is not new: what was deleted comes back by no second import.
 
         Raises:
             InvalidRequest: A run holds what no database can store; then none is kept.
@@ -81,6 +96,10 @@ class History:
         # One order for everyone: two writers of the same ids then never wait for each other.
         rows = [columns(by_id[run_id]) for run_id in sorted(by_id)]
         with write_session(self._engine) as session:
+            gone = _deleted(session, by_id)
+            rows = [row for row in rows if row["id"] not in gone]
+            if not rows:
+                return 0
             added = session.scalars(self._insert_new(), rows).all()
             chunks = [chunk for run_id in added for chunk in curve_rows(by_id[run_id])]
             if chunks:
@@ -143,9 +162,33 @@ class History:
         last_id = runs[-1].id if runs else None
         return Page(runs=runs, has_more=len(rows) > limit, last_id=last_id)
 
-    def stream(self) -> Iterator[Run]:
-        """Yield every run in the order of ids, without curves and without holding all of them."""
+    def remove(self, run_id: str, *, now: datetime | None = None) -> None:
+        """Delete a run for good, its curve and what is said of it too; its id stays known.
+
+        Raises:
+            NotFound: No run has that id.
+        """
+        with write_session(self._engine) as session:
+            row = _find(session, run_id)
+            session.execute(delete(RunRow).where(RunRow.id == row.id))
+            session.add(DeletedRun(id=row.id, deleted_at=now or datetime.now(UTC)))
+
+    def unknown(self, run_ids: Collection[str]) -> set[str]:
+        """Return those ids that no run has and no deleted run had."""
+        left = set(run_ids)
+        with read_session(self._engine) as session:
+            for some in _chunks(run_ids):
+                left -= set(session.scalars(select(RunRow.id).where(RunRow.id.in_(some))))
+            return left - _deleted(session, left)
+
+    def stream(self, *, with_archived: bool = True) -> Iterator[Run]:
+        """Yield every run in the order of ids, without curves and without holding all of them.
+
+        Without the archived ones it is the evidence: what surrogates learn from.
+        """
         query = select(RunRow).order_by(RunRow.id).execution_options(yield_per=ROWS_AT_ONCE)
+        if not with_archived:
+            query = query.where(~is_archived())
         with read_session(self._engine) as session:
             for rows in session.scalars(query).partitions():
                 for row in rows:
@@ -160,6 +203,20 @@ class History:
         insert = INSERTS[self._engine.dialect.name](RunRow)
         statement: Insert = insert.on_conflict_do_nothing().returning(RunRow.id)
         return statement
+
+
+def _deleted(session: Session, run_ids: Collection[str]) -> set[str]:
+    return {
+        run_id
+        for some in _chunks(run_ids)
+        for run_id in session.scalars(select(DeletedRun.id).where(DeletedRun.id.in_(some)))
+    }
+
+
+def _chunks(run_ids: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(run_ids)
+    for start in range(0, len(ordered), ROWS_AT_ONCE):
+        yield ordered[start : start + ROWS_AT_ONCE]
 
 
 def _find(session: Session, run_id: str) -> RunRow:

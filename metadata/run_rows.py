@@ -4,6 +4,7 @@
 stand apart, in chunks, so that lists of runs stay light.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from metadata.errors import InvalidRequest
 from metadata.records import SUPERVISED, Measurement, Run, Scalar
 
 SUPERVISED_JSON = SUPERVISED.model_dump_json()
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CHUNK_POINTS = 500  # about 20 kB of JSON, one read for most runs
 
 Figures = dict[str, Scalar | datetime]
@@ -87,6 +89,15 @@ class RunRow(Base):
         Index(None, "origin_source"),
         Index(None, "pair", "configuration_key"),
     )
+
+
+class DeletedRun(Base):
+    """The id of a run that was deleted: added again, it stays away."""
+
+    __tablename__ = "deleted_runs"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    deleted_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class CurveChunk(Base):

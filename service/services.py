@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pyarrow.parquet
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
-from metadata.database import open_database, read_session
+from metadata.database import open_database
 from metadata.errors import UnknownDevice
 from metadata.features.device import GIB, THIS_MACHINE
 from metadata.history import History
 from metadata.records import Device
-from metadata.run_rows import RunRow
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from service.catalogue.devices import FOLDER, Devices
 from service.catalogue.models import Models
@@ -46,9 +45,9 @@ from service.recommender.schemas import (
 from service.recommender.store import RecommendationStore
 from service.settings import Settings
 from service.tuned.store import Tuned
+from service.workers.sightings import Sightings
 
 Now = Callable[[], datetime]
-_IDS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +73,7 @@ class Services:
     dispatcher: Dispatcher
     tuned: Tuned
     live: Live
+    sightings: Sightings
 
     def drain(self) -> None:
         """Start no more jobs, have those that run here write a checkpoint and stop; end streams."""
@@ -94,7 +94,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
     """
     engine = open_database(settings.database)
     history = History(engine)
-    add_shipped_runs(engine, history)
+    add_shipped_runs(history)
     files = FileStore(engine, settings.data_dir / "files")
     models = Models(settings.models)
     devices = Devices(settings.data_dir / FOLDER)
@@ -134,6 +134,7 @@ def open_services(settings: Settings, *, now: Now = utc_now) -> Services:
         ),
         tuned=Tuned(queue, history, settings.data_dir),
         live=Live(Reader(engine, logs)),
+        sightings=Sightings(),
         dispatcher=_dispatcher(settings, engine, attempts, losses, recorder),
     )
 
@@ -176,22 +177,17 @@ def _dispatcher(
     )
 
 
-def add_shipped_runs(engine: Engine, history: History) -> int:
-    """Add the shipped runs that the history lacks, and return how many; quick where none."""
+def add_shipped_runs(history: History) -> int:
+    """Add the shipped runs that the history lacks, and return how many; quick where none.
+
+    Those that were deleted stay away.
+    """
     if not SHIPPED_RUNS.is_file():
         return 0
     ids = pyarrow.parquet.read_table(SHIPPED_RUNS, columns=["id"])["id"].to_pylist()
-    if _count_known(engine, ids) == len(set(ids)):
+    if not history.unknown(ids):
         return 0
     return history.add_many(read_runs(SHIPPED_RUNS))
-
-
-def _count_known(engine: Engine, ids: list[str]) -> int:
-    with read_session(engine) as session:
-        return sum(
-            len(session.scalars(select(RunRow.id).where(RunRow.id.in_(chunk))).all())
-            for chunk in (ids[i : i + _IDS_AT_ONCE] for i in range(0, len(ids), _IDS_AT_ONCE))
-        )
 
 
 def _advise(

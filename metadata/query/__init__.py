@@ -7,7 +7,7 @@
 Every error points at the character.
 """
 
-from metadata.query.compile import compile_filter, field_of
-from metadata.query.fields import Field, known_fields
+from metadata.query.compile import compile_filter, field_of, named_fields
+from metadata.query.fields import ARCHIVED, Field, known_fields
 
-__all__ = ["Field", "compile_filter", "field_of", "known_fields"]
+__all__ = ["ARCHIVED", "Field", "compile_filter", "field_of", "known_fields", "named_fields"]

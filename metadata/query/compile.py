@@ -2,19 +2,23 @@
 
 As in SQL, a comparison with an empty value holds never, nor does its contrary: ask `is null`.
 `like` takes % for any characters and _ for one, and does not tell capitals from small letters.
+A comparison with `tags` holds where it holds of one of them; `!=` and `not` where of none.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any as AnyValue
 
-from sqlalchemy import ColumnElement, and_, literal, not_, or_
+from sqlalchemy import ColumnElement, and_, literal, not_, or_, select
 
+from metadata.notes import TagRow
 from metadata.query.errors import BadFilter
 from metadata.query.fields import Field, Kind, find_field, near_names
 from metadata.query.grammar import All, Any, Not, Term, Tree, parse
 from metadata.query.words import Word
+from metadata.run_rows import RunRow
 
 _KINDS: Mapping[str, Kind] = {"number": "number", "text": "text", "keyword": "flag"}
 _ESCAPE = "\\"
@@ -36,6 +40,25 @@ def compile_filter(text: str) -> ColumnElement[bool]:
         BadFilter: It is no filter, names an unknown field, or compares what cannot be compared.
     """
     return _compile(parse(text), text)
+
+
+def named_fields(text: str) -> set[str]:
+    """Return the names of the fields that a filter compares.
+
+    Raises:
+        BadFilter: It is no filter.
+    """
+    return _names(parse(text))
+
+
+def _names(tree: Tree) -> set[str]:
+    match tree:
+        case Term():
+            return {tree.field.value}
+        case Not(part):
+            return _names(part)
+        case All(parts) | Any(parts):
+            return {name for part in parts for name in _names(part)}
 
 
 def field_of(name: str, *, param: str) -> Field:
@@ -74,16 +97,30 @@ class _Comparison:
         self._kind = self._kind_of_values()
 
     def sql(self) -> ColumnElement[bool]:
+        if self._field.kind == "tags":
+            return self._of_tags()
         term = self._term
         column = self._field.column(self._kind)
         if term.operator == "null":
             column = self._field.column("any" if self._field.kind == "any" else None)
             return column.is_not(None) if term.is_negated else column.is_(None)
-        found = self._positive(column)
+        found = self._positive(column, term)
         return not_(found) if term.is_negated else found
 
-    def _positive(self, column: ColumnElement[AnyValue]) -> ColumnElement[bool]:
+    def _of_tags(self) -> ColumnElement[bool]:
         term = self._term
+        of_none = term.is_negated or term.operator == "!="
+        tagged = select(TagRow.run_id)
+        if term.operator == "null":
+            of_none = not term.is_negated
+        else:
+            plain = replace(term, is_negated=False)
+            if term.operator == "!=":
+                plain = replace(plain, operator="=")
+            tagged = tagged.where(self._positive(TagRow.tag.expression, plain))
+        return RunRow.id.not_in(tagged) if of_none else RunRow.id.in_(tagged)
+
+    def _positive(self, column: ColumnElement[AnyValue], term: Term) -> ColumnElement[bool]:
         values = [self._read(word) for word in term.values]
         if term.operator == "in":
             return column.in_(values)
@@ -96,7 +133,7 @@ class _Comparison:
         return _COMPARE[term.operator](column, values[0])
 
     def _like(self, column: ColumnElement[AnyValue]) -> ColumnElement[bool]:
-        if self._kind != "text":
+        if self._kind not in {"text", "tags"}:
             raise self._bad(self._term.field, f"like compares texts, {self._field.name} is none.")
         return column.ilike(self._plain(self._term.values[0]), escape=_ESCAPE)
 
@@ -113,10 +150,11 @@ class _Comparison:
         kind = self._kind
         if kind == "moment" and word.kind == "text":
             return literal(self._moment(word), self._field.column().type)
-        if _KINDS[word.kind] != kind:
+        if _KINDS[word.kind] != ("text" if kind == "tags" else kind):
             wanted = {
                 "number": "a number",
                 "text": "a text in quotes",
+                "tags": "a text in quotes",
                 "flag": "true or false",
                 "moment": "a time in quotes, such as '2026-01-31'",
             }[kind]

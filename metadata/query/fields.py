@@ -2,6 +2,7 @@
 
 A typed column goes by its name; anything else of a run by its path: `configuration.method.r`,
 `task.dataset.compression_ratio`, `scores.forgotten`, `costs.train_cpu_seconds`, `versions.torch`.
+What people say of it goes by `note`, `tags` and `archived`.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +21,21 @@ from sqlalchemy import (
     Integer,
     String,
     case,
+    func,
     literal,
+    select,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+from metadata.notes import NoteRow, TagRow, is_archived
 from metadata.records import Run
 from metadata.run_rows import FIGURES, JSON_PARTS, RunRow
 
-Kind = Literal["number", "text", "flag", "moment", "any"]
+Kind = Literal["number", "text", "flag", "moment", "tags", "any"]
+ARCHIVED = "archived"
 OPEN = ("configuration.method.", "configuration.optimizer.", "configuration.schedule.", "versions.")
 MOST_PARTS, NEAR = 6, 3
 
@@ -72,9 +77,26 @@ def _on_postgresql(element: JsonKind, compiler: Any, **options: Any) -> str:
     return f"json_typeof({compiler.process(column)} #> CAST({compiler.process(path)} AS text[]))"
 
 
+def _note() -> ColumnElement[Any]:
+    text = select(NoteRow.text).where(NoteRow.run_id == RunRow.id, NoteRow.text != "")
+    return text.scalar_subquery()
+
+
+def _first_tag() -> ColumnElement[Any]:
+    return select(func.min(TagRow.tag)).where(TagRow.run_id == RunRow.id).scalar_subquery()
+
+
+# What people say of a run stands beside it: the kind, and what it is compared or sorted by.
+_SAID: Mapping[str, tuple[Kind, Callable[[], ColumnElement[Any]]]] = {
+    "note": ("text", _note),
+    "tags": ("tags", _first_tag),
+    ARCHIVED: ("flag", is_archived),
+}
+
+
 @dataclass(frozen=True)
 class Field:
-    """A value of a run: a typed column, or a path into one of the JSON columns."""
+    """A value of a run: a typed column, a path into a JSON column, or what people say of it."""
 
     name: str
     kind: Kind
@@ -84,6 +106,18 @@ class Field:
         """Say whether it is a column of its own, which is quick to search."""
         return self.name in FIGURES
 
+    @property
+    def is_said(self) -> bool:
+        """Say whether it stands beside the run: a note, tags, whether it is archived."""
+        return self.name in _SAID
+
+    @property
+    def can_be_empty(self) -> bool:
+        """Say whether some run may lack it."""
+        if self.is_typed:
+            return bool(RunRow.__table__.columns[self.name].nullable)
+        return self.name != ARCHIVED
+
     def column(self, kind: Kind | None = None) -> ColumnElement[Any]:
         """Return it as SQL of a kind: its own, or where that is `any` the one asked for.
 
@@ -92,6 +126,8 @@ class Field:
         if self.is_typed:
             attribute: InstrumentedAttribute[Any] = getattr(RunRow, self.name)
             return attribute.expression
+        if self.is_said:
+            return _SAID[self.name][1]()
         part, *path = self.name.split(".")
         place = getattr(RunRow, part)[tuple(path)]
         wanted = self._wanted(kind)
@@ -135,7 +171,7 @@ def known_fields() -> Mapping[str, Field]:
         annotation = Run.model_fields[part].annotation
         for path, kind in _leaves(annotation, part):
             found.setdefault(path, Field(path, kind))
-    return found
+    return found | {name: Field(name, kind) for name, (kind, _) in _SAID.items()}
 
 
 def _kind_of_column(name: str) -> Kind:

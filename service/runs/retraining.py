@@ -1,4 +1,4 @@
-"""Learn from all recorded runs: fit beside the live knowledge, and keep the better of the two.
+"""Learn from the recorded runs: fit beside the live knowledge, and keep the better of the two.
 
 The fit runs in a process of its own, so that questions are answered all the while. It swaps only
 where the new version is not worse on datasets left out.
@@ -23,10 +23,12 @@ KEPT_CHARACTERS = 500
 
 
 def refit(history: History, store: KnowledgeStore, *, python: str = sys.executable) -> RefitAnswer:
-    """Learn from every run of the history, and go live if the result is not worse.
+    """Learn from the runs of the history, and go live if the result is not worse.
+
+    Archived runs are left out: they are no evidence.
 
     Args:
-        history: Every run that is known.
+        history: The runs that are known.
         store: Holds the live version, and the new one afterwards, live or not.
         python: The interpreter of the fitting process.
 
@@ -64,7 +66,7 @@ def _refit(history: History, store: KnowledgeStore, *, python: str) -> RefitAnsw
 
 def _fit(history: History, store: KnowledgeStore, folder: Path, *, python: str) -> Knowledge:
     runs, fitted = folder / "runs.parquet", folder / "knowledge"
-    write_runs(runs, history.stream())
+    write_runs(runs, history.stream(with_archived=False))
     process = subprocess.Popen(
         [python, "-m", "metadata", "fit", "--runs", str(runs), "--output", str(fitted)],
         env={**os.environ, "OMP_NUM_THREADS": str(FIT_THREADS)},

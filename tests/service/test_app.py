@@ -70,10 +70,21 @@ def test_the_shipped_runs_are_added_once(engine: Engine) -> None:
     history = History(engine)
     count = len(read_runs(SHIPPED_RUNS))
 
-    added = [add_shipped_runs(engine, history) for _ in range(2)]
+    added = [add_shipped_runs(history) for _ in range(2)]
 
     assert added == [count, 0]
     assert history.count() == count > 0
+
+
+@pytest.mark.skipif(not SHIPPED_RUNS.is_file(), reason="no runs are shipped")
+def test_a_shipped_run_that_was_deleted_stays_away(engine: Engine) -> None:
+    history = History(engine)
+    count = add_shipped_runs(history)
+    deleted = next(history.stream()).id
+    history.remove(deleted)
+
+    assert add_shipped_runs(history) == 0
+    assert history.count() == count - 1
 
 
 def test_a_second_server_that_runs_jobs_on_the_same_folder_refuses(settings: Settings) -> None:
