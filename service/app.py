@@ -24,6 +24,7 @@ from service.live.routes import pages as live_pages
 from service.live.routes import router as live
 from service.pages.routes import router as pages
 from service.recommender.routes import router as recommender
+from service.runs.import_routes import router as imports
 from service.runs.routes import router as runs
 from service.security import AnswerGuard, RequestGuard, check_settings
 from service.services import Services, open_services
@@ -42,6 +43,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs,
     tuned,
     runs,
+    imports,
     catalogue,
     worker,
     workers,

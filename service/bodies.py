@@ -18,6 +18,7 @@ from service.settings import MIB, Settings
 from service.validation import read_strictly
 
 UPLOAD_ROUTE = "/v1/files"
+IMPORT_ROUTE = "/v1/runs/import"
 CHECK_ROUTE = "/v1/datasets/check"  # takes a file, or JSON with the id of one
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
@@ -65,7 +66,7 @@ class BodyGuard:
 
 
 def _kinds(path: str, method: str) -> tuple[str, ...]:
-    if path == UPLOAD_ROUTE and method == "POST":
+    if path in (UPLOAD_ROUTE, IMPORT_ROUTE) and method == "POST":
         return (MULTIPART,)
     if path == CHECK_ROUTE:
         return (JSON, MULTIPART)

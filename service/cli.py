@@ -25,6 +25,7 @@ from service import (
     estimate_command,
     export_command,
     jobs_command,
+    runs_import_command,
     serving,
     terminal,
     tuned_command,
@@ -63,6 +64,7 @@ app.command("doctor")(doctor_command.doctor)
 app.command("merge")(tuned_command.merge)
 app.command("try")(tuned_command.try_model)
 app.command("worker")(worker_command.worker)
+runs_app.command("import")(runs_import_command.import_runs)
 
 
 def main() -> None:

@@ -16,9 +16,11 @@ from metadata.errors import InvalidRequest, PeftwiseError, Unavailable
 from metadata.records import Run
 from service.catalogue.schemas import MethodAnswer, MethodList, OptimizerList, ScheduleList
 from service.estimates.schemas import EstimateAnswer, EstimateRequest
-from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
+from service.recommender.schemas import RecommendationAnswer, RecommendationRequest, RefitAnswer
+from service.runs.importing import ImportAnswer
 
 TIMEOUT_SECONDS = 60.0
+IMPORT_SECONDS = 3600.0  # a fit may take half of that
 _NO_CONTENT = 204
 _USED_WRONGLY = frozenset({400, 413, 415, 422})
 Json = dict[str, Any]
@@ -124,6 +126,24 @@ class Client:
         """Return runs, newest first."""
         params = _query(limit=limit, after=after, **filters)
         return self._call("GET", "/v1/runs", params=params)
+
+    def import_runs(self, path: Path, **fields: str) -> ImportAnswer:
+        """Send past runs in a file."""
+        with path.open("rb") as file:
+            found = self._call(
+                "POST",
+                "/v1/runs/import",
+                data=fields,
+                files={"file": (path.name, file)},
+                extensions={"timeout": httpx.Timeout(IMPORT_SECONDS).as_dict()},
+            )
+        return ImportAnswer.model_validate(found)
+
+    def refit(self) -> RefitAnswer:
+        """Learn from all runs; the better version on datasets left out answers from then on."""
+        timeout = {"timeout": httpx.Timeout(IMPORT_SECONDS).as_dict()}
+        found = self._call("POST", "/v1/knowledge/refit", extensions=timeout)
+        return RefitAnswer.model_validate(found)
 
     def run(self, run_id: str) -> Json:
         """Return one run."""

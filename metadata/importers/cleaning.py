@@ -35,12 +35,13 @@ def text_of(value: object) -> str | None:
 
     None where nothing is left, or where it looks like a key or a password.
     """
-    if not isinstance(value, str) or _SECRET_VALUE.search(value[: 10 * LONGEST_TEXT]):
+    if not isinstance(value, str):
         return None
     text = _CONTROL.sub(" ", value[: 10 * LONGEST_TEXT]).strip()
     if _LOCAL.search(text) or text.count("/") > 1:
         text = last_part(text)
-    return text[:LONGEST_TEXT].strip() or None
+    text = text[:LONGEST_TEXT].strip()
+    return None if not text or _SECRET_VALUE.search(text) else text
 
 
 def last_part(path: str) -> str:

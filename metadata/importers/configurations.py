@@ -55,9 +55,10 @@ def configuration_of(
     length = facts.whole("max_length_tokens", 8, 1_048_576)
     if length is None:
         facts.open(LENGTH, "the longest text is not told: 512 tokens stand for it")
+    method = _method(facts, adapter)
     chosen = Configuration(
-        method=_method(facts, adapter),
-        target_modules=_target(facts, adapter),
+        method=method,
+        target_modules=_target(facts, adapter, method.name),
         optimizer=_optimizer(facts),
         schedule=_schedule(facts),
         batch_size=batch_size,
@@ -120,7 +121,7 @@ def _with_values(name: str, facts: Facts, rank: int | None) -> Choice:
     return Choice(name=name, **{**parameters, **values})
 
 
-def _target(facts: Facts, adapter: Mapping[str, Any] | None) -> TargetModules:
+def _target(facts: Facts, adapter: Mapping[str, Any] | None, method: str) -> TargetModules:
     named = facts.text("target_modules")
     if named in get_args(TargetModules):
         return named  # type: ignore[return-value]  # one of the literals
@@ -128,6 +129,8 @@ def _target(facts: Facts, adapter: Mapping[str, Any] | None) -> TargetModules:
     found = target_of(modules)
     if found is not None:
         return found
+    if method in METHODS and not METHODS[method].uses_target_modules:
+        return "all-linear"
     facts.open(TARGET, "which linear maps were adapted is not told, or no set that we name")
     return "all-linear"
 

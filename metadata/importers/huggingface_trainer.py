@@ -8,12 +8,13 @@ folder are states of one run: the last that can be read says most, and stands fo
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from math import ceil, floor, isclose
 from typing import Any
 
 from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import is_not_a_number, leaves, number_of, text_of, whole_of
 from metadata.importers.files import Place, read_object
-from metadata.importers.names import facts_of, measurements, split_of
+from metadata.importers.names import facts_of, split_of
 from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
 from metadata.records import Measurement, Scalar
 
@@ -22,7 +23,7 @@ ARGUMENTS = ("training_args.json", "training_args_extracted.json", "args.json")
 RESULTS = ("all_results.json", "train_results.json", "eval_results.json", "test_results.json")
 CHECKPOINT = re.compile(r"checkpoint-\d+")
 MOST_POINTS = 1_000_000
-NEAR = 0.02  # of a ratio of two rounded speeds to a whole number
+ROUNDING = 0.0005  # the Trainer writes speeds with three digits after the point
 _OF_A_STEP = frozenset({"step", "epoch"})
 
 
@@ -54,6 +55,9 @@ def _draft(place: Place) -> Draft:
     for name in RESULTS:
         results |= {key: n for key, v in leaves(documents.get(name)).items()
                     if (n := number_of(v)) is not None}  # fmt: skip
+    if results and not _is_of_the_end(state, results):
+        results = {}
+        notes.append("result files of another step than the state's are left out")
     curve, is_cut = _curve(state, results)
     if is_cut:
         notes.append(f"the log is cut after {MOST_POINTS:,} points")
@@ -104,6 +108,14 @@ def _last_state(place: Place) -> tuple[Place, dict[str, Any], list[str]]:
     return source, state, notes
 
 
+def _is_of_the_end(state: Mapping[str, Any], results: Mapping[str, float]) -> bool:
+    """Say whether results were written where the state ends: copies of others lie about."""
+    epoch, of_results = number_of(state.get("epoch")), results.get("epoch")
+    if epoch is None or of_results is None:
+        return True
+    return isclose(epoch, of_results, rel_tol=0.01, abs_tol=0.02)
+
+
 def _read_first(folders: list[Place], name: str) -> dict[str, Any] | None:
     for folder in folders:
         if name in folder.files:
@@ -147,12 +159,12 @@ def _facts(
 
 
 def _ratio(samples: float | None, steps: float | None) -> int | None:
-    """Return samples a step from two speeds of three digits, None where they do not tell."""
-    if not samples or not steps or steps < 0.05:
+    """Return samples a step from two rounded speeds, None where they leave more than one open."""
+    if not samples or not steps or steps <= ROUNDING:
         return None
-    whole = round(samples / steps)
-    is_near = whole >= 1 and abs(samples / steps - whole) <= NEAR * max(1.0, whole / 8)
-    return whole if is_near else None
+    low = ceil((samples - ROUNDING) / (steps + ROUNDING))
+    high = floor((samples + ROUNDING) / (steps - ROUNDING))
+    return low if low == high >= 1 else None
 
 
 def _ending(
@@ -199,10 +211,13 @@ def _curve(
             if len(points) >= MOST_POINTS:
                 return points, True
     known = {(point.name, point.split, point.value) for point in points}
-    more = measurements(
-        {name: value for name, value in results.items() if name not in _OF_A_STEP},
-        step=whole_of(state.get("global_step")) or 0,
-    )
+    step = whole_of(state.get("global_step")) or 0
+    more = [
+        Measurement(name=called, step=max(0, step), value=value, split=split)
+        for name, value in results.items()
+        if name not in _OF_A_STEP
+        for called, split in (split_of(name, otherwise="train"),)
+    ]
     return [*points, *(p for p in more if (p.name, p.split, p.value) not in known)], False
 
 

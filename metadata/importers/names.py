@@ -5,7 +5,7 @@ whose name is no fact is a result. A mapping by the caller goes before every gue
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -110,6 +110,7 @@ TEXTS = frozenset(
 FLAGS = frozenset({"bf16", "fp16", "gradient_checkpointing", "packing"})
 _SPLIT = re.compile(r"^(train|training|eval|valid|val|validation|dev|test)[ _/.-]+(\S.*)$", re.I)
 _SPLITS: Mapping[str, Split] = {"tr": "train", "te": "test"}
+MOST_NAMES = 100  # that a caller maps
 LEAST_SIZE = 1e5  # a column `size` is of the model only where it is that large
 
 
@@ -137,6 +138,26 @@ def check_names(names: Mapping[str, str]) -> None:
             f"Try {', '.join(near)}.",
             param="map",
         )
+
+
+def names_of(lines: Sequence[str]) -> dict[str, str]:
+    """Return a mapping from lines `ours=theirs`.
+
+    Raises:
+        InvalidRequest: A line is none.
+    """
+    names: dict[str, str] = {}
+    for line in (one.strip() for one in lines if one.strip()):
+        ours, equals, theirs = line.partition("=")
+        if not equals or not ours.strip() or not theirs.strip():
+            raise InvalidRequest(
+                f"A mapping is ours=theirs, got {line[:60]!r}. Write such as learning_rate=lr.",
+                param="map",
+            )
+        names[ours.strip()] = theirs.strip()
+    if len(names) > MOST_NAMES:
+        raise InvalidRequest(f"At most {MOST_NAMES} names can be mapped.", param="map")
+    return names
 
 
 def facts_of(values: Mapping[str, Any], names: Mapping[str, str] = MappingProxyType({})) -> Sorted:

@@ -17,11 +17,18 @@ from metadata.importers.spec import Given, ImporterSpec, Item, Refused
 from metadata.records import Run
 from metadata.run_rows import columns
 
+ADDRESSES = ("http://", "https://")
 PART_OF_A_RUN = re.compile(r"checkpoint-\d+|config")
 
 
 def runs_at(
-    path: Path, *, given: Given, intake: Intake, now: datetime, importer: str | None = None
+    path: Path,
+    *,
+    given: Given,
+    intake: Intake,
+    now: datetime,
+    importer: str | None = None,
+    scratch: Path | None = None,
 ) -> Iterator[Run]:
     """Yield the runs of a file, a folder or a zip of one; what happens to each is counted.
 
@@ -31,6 +38,7 @@ def runs_at(
         intake: Takes the report.
         now: Stands for the time of runs whose source has none.
         importer: The only importer to use.
+        scratch: Where an archive is unpacked, the system's folder of temporary files if None.
 
     Raises:
         InvalidRequest: There is nothing there, or no such importer.
@@ -42,7 +50,7 @@ def runs_at(
     elif not path.is_file():
         raise InvalidRequest(f"There is no file or folder {path.name[:100]!r}. Check the path.")
     elif is_zip(path):
-        with tempfile.TemporaryDirectory(prefix="peftwise-import-") as folder:
+        with tempfile.TemporaryDirectory(prefix="peftwise-import-", dir=scratch) as folder:
             for refused in unpack(path, Path(folder)):
                 intake.refuse(refused)
             yield from _runs_in(Path(folder), specs, given, intake, now)
