@@ -24,15 +24,21 @@ log = logging.getLogger(__name__)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WORKER_ROUTES = "/v1/worker/"  # these ask for a claim code or the token of an attempt instead
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; object-src 'none'"
+)
 HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'; object-src 'none'"
-    ),
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     # Not no-referrer: browsers then say `Origin: null` for the forms of our own pages.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+}
+CHART_HEADERS = {  # of pages with Plotly, which styles what it draws, and draws pictures to save
+    "Content-Security-Policy": (
+        f"{_POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+    ),
 }
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 

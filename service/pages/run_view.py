@@ -1,50 +1,21 @@
-"""From runs to what their pages show."""
+"""From a run to what its page shows."""
 
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Iterator
 
-from metadata.history import Page
-from metadata.methods import METHODS
+from metadata.looking import thinned
 from metadata.records import Measurement, Run, Task
 from service import wording
-from service.catalogue.answers import FAMILY_OF
 from service.pages import charts, contexts, run_contexts, urls
 from service.pages.answer_view import configuration_group
+from service.pages.run_columns import STATE_KINDS, state_words
+from service.runs.routes import equal_to
 
-STATES = ("succeeded", "diverged", "out_of_memory", "timed_out", "failed")
-STATE_KINDS: Mapping[str, str] = {
-    "succeeded": "good",
-    "running": "running",
-    "queued": "waiting",
-    "paused": "waiting",
-    "diverged": "bad",
-    "failed": "bad",
-    "out_of_memory": "warn",
-    "timed_out": "warn",
-    "cancelled": "warn",
-}
 _CURVE_TITLE = "Loss in nats per {}, over optimizer steps"
 
 
-def view_runs(
-    page: Page, filters: run_contexts.RunFilters, *, total: int, is_first: bool
-) -> run_contexts.RunsPage:
-    """Return the table of runs."""
-    asked = vars(filters)
-    return run_contexts.RunsPage(
-        title="Past runs",
-        filters=filters,
-        states=tuple(contexts.Row(name=s, value=state_words(s)) for s in STATES),
-        methods=tuple(_families()),
-        lines=tuple(_line(run) for run in page.runs),
-        total=f"{total:,}",
-        first_link="" if is_first else urls.runs(asked),
-        next_link=urls.runs(asked, after=page.last_id) if page.has_more else "",
-    )
-
-
-def view_run(run: Run) -> run_contexts.RunPage:
+def view_run(run: Run, form: run_contexts.NoteForm) -> run_contexts.RunPage:
     """Return the page of one run."""
+    curve = thinned(run.curve)
     return run_contexts.RunPage(
         title=f"{wording.capitalised(wording.method(run.configuration.method.name))} "
         f"on {run.task.dataset.name}",
@@ -54,16 +25,38 @@ def view_run(run: Run) -> run_contexts.RunPage:
         state_kind=STATE_KINDS[run.state],
         reason=run.reason,
         figures=contexts.rows(*wording.run_figures(run)[:1], *_short_figures(run)),
-        chart=loss_chart(run.curve),
-        points=tuple((f"{m.step:,}", m.split, m.name, f"{m.value:.5g}") for m in run.curve),
+        chart=loss_chart(curve),
+        points=tuple((f"{m.step:,}", m.split, m.name, f"{m.value:.5g}") for m in curve),
+        left_out=_left_out(run, shown=len(curve)),
         groups=(
             contexts.group("Results and costs", wording.run_figures(run)),
             task_group(run.task),
             configuration_group(run.configuration),
             contexts.group("Origin", _origin(run)),
         ),
+        related=tuple(_related(run)),
         json_link=urls.run_json(run.id),
+        form=form,
     )
+
+
+def _left_out(run: Run, *, shown: int) -> str:
+    if shown == len(run.curve):
+        return ""
+    return f"{shown:,} of {len(run.curve):,} points, evenly chosen; the JSON has all."
+
+
+def _related(run: Run) -> Iterator[contexts.Row]:
+    """Yield links to the table, filtered to runs that this one is like."""
+    task = {"dataset_name": run.task.dataset.name, "model_id": run.task.model.id}
+    own = {"method": run.configuration.method.name}
+    for words, wanted in (
+        ("Runs of this dataset and model, the best first", task),
+        ("Of these, the same method", task | own),
+        ("All runs of this method", own),
+    ):
+        query = {"filter": equal_to(wanted), "sort": "-score"}
+        yield contexts.Row(name=words, value="", link=urls.runs(query))
 
 
 def loss_chart(curve: tuple[Measurement, ...]) -> charts.CurveChart | None:
@@ -71,11 +64,6 @@ def loss_chart(curve: tuple[Measurement, ...]) -> charts.CurveChart | None:
     unit = "pair" if any(m.name == "margin" for m in curve) else "completion token"
     losses = [m.model_copy(update={"name": "loss"}) for m in curve if m.name.endswith("loss")]
     return charts.curve_chart(losses, name="loss", title=_CURVE_TITLE.format(unit))
-
-
-def state_words(state: str) -> str:
-    """Say a state."""
-    return state.replace("_", " ")
 
 
 def task_group(task: Task) -> contexts.Group:
@@ -93,31 +81,6 @@ def task_group(task: Task) -> contexts.Group:
             ("Completion, median", f"{dataset.completion_bytes.p50:,} bytes"),
             ("Device", f"{device.count} {wording.TIMES} {device.name}"),
         ],
-    )
-
-
-def _families() -> Iterator[contexts.Group]:
-    """Yield the methods by family, in the order of their table."""
-    for family, names in groupby(METHODS, key=FAMILY_OF.__getitem__):
-        titles = [(name, wording.capitalised(wording.method(name))) for name in names]
-        yield contexts.group(wording.family(family), titles)
-
-
-def _line(run: Run) -> run_contexts.RunLine:
-    configuration = run.configuration
-    return run_contexts.RunLine(
-        link=urls.run(run.id),
-        dataset=run.task.dataset.name,
-        model=run.task.model.id,
-        method=wording.capitalised(wording.method(configuration.method.name)),
-        values=wording.method_values(configuration),
-        rate=wording.rate(configuration.optimizer.learning_rate),
-        state=state_words(run.state),
-        state_kind=STATE_KINDS[run.state],
-        score=wording.decimal(run.score, 3),
-        time=wording.DASH if run.costs is None else wording.duration(run.costs.train_seconds),
-        created=wording.date(run.created_at),
-        created_iso=run.created_at.isoformat(),
     )
 
 

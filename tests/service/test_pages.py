@@ -438,29 +438,6 @@ def test_a_job_for_a_file_that_is_not_there_is_refused_in_a_page(client: TestCli
     assert "file-0" in parse(response).find("main")[0].text
 
 
-def test_runs_can_be_paged_and_filtered(client: TestClient, app: FastAPI) -> None:
-    app.state.services.history.add_many(make_run(n, dataset="paged") for n in range(60))
-    app.state.services.history.add(make_run(100, dataset="paged", method="bitfit"))
-
-    first = client.get("/runs", params={"dataset": "paged", "method": "lora"})
-    next_link = next(a for a in parse(first).find("a") if a.text == "Next page")
-    second = client.get(str(next_link.attributes["href"]))
-
-    rows = [parse(page).find("th", scope="row") for page in (first, second)]
-    assert [len(found) for found in rows] == [30, 30]
-    assert "BitFit</" not in first.text.split("<tbody>")[1]
-    only = parse(client.get("/runs", params={"dataset": "paged", "method": "bitfit"}))
-    assert len(only.find("th", scope="row")) == 1
-
-
-@pytest.mark.parametrize("query", ["state=sideways", "after=no-such-run"])
-def test_a_bad_filter_is_told_in_a_page(client: TestClient, query: str) -> None:
-    response = client.get(f"/runs?{query}")
-
-    assert response.status_code == 422
-    assert parse(response).find("h1")
-
-
 def test_a_run_is_shown_with_its_curve_and_values(client: TestClient, app: FastAPI) -> None:
     app.state.services.history.add(make_run(500))
 
