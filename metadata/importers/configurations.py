@@ -94,7 +94,7 @@ def _method(facts: Facts, adapter: Mapping[str, Any] | None) -> Choice:
         return method
     named, rank = facts.text("method"), facts.whole("rank", 1, 10**6)
     if named is None and rank is not None:
-        facts.notes.append("a rank without the name of a method is taken for LoRA's")
+        facts.open(METHOD, "a rank without the name of a method is taken for LoRA's")
         named = "lora"
     if named is None:
         facts.open(METHOD, "how the model was adapted is not told")
@@ -110,7 +110,7 @@ def _with_values(name: str, facts: Facts, rank: int | None) -> Choice:
     told = {
         "r": rank,
         "lora_alpha": facts.whole("alpha", 1, 10**6),
-        "lora_dropout": facts.number("dropout", 0, 1),
+        "lora_dropout": facts.number("lora_dropout", 0, 1),
     }
     parameters = {p.name: p.default for p in METHODS[name].parameters}
     values = {p: told[p] for p in parameters if told.get(p) is not None}

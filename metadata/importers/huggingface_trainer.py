@@ -14,7 +14,7 @@ from typing import Any
 from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import is_not_a_number, leaves, number_of, text_of, whole_of
 from metadata.importers.files import Place, read_object
-from metadata.importers.names import facts_of, split_of
+from metadata.importers.names import Split, facts_of, split_of
 from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
 from metadata.records import Measurement, Scalar
 
@@ -204,7 +204,7 @@ def _curve(
             number = number_of(value) if isinstance(value, int | float) else None
             if name in _OF_A_STEP or number is None or isinstance(value, bool):
                 continue
-            called, split = split_of(name, otherwise="train")
+            called, split = _named(name)
             points.append(
                 Measurement(name=called, step=max(0, step or 0), value=number, split=split)
             )
@@ -216,9 +216,14 @@ def _curve(
         Measurement(name=called, step=max(0, step), value=value, split=split)
         for name, value in results.items()
         if name not in _OF_A_STEP
-        for called, split in (split_of(name, otherwise="train"),)
+        for called, split in (_named(name),)
     ]
     return [*points, *(p for p in more if (p.name, p.split, p.value) not in known)], False
+
+
+def _named(theirs: str) -> tuple[str, Split]:
+    """Return a measurement's name and split; `train_loss` is the mean of a run, no point of it."""
+    return (theirs, "train") if theirs == "train_loss" else split_of(theirs, otherwise="train")
 
 
 def _versions(

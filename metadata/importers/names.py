@@ -47,7 +47,7 @@ FACTS = (
     Fact(name="method", theirs="method peftmethod pefttype methodname finetuningtype adaptertype"),
     Fact(name="rank", theirs="rank lorarank lorar r"),
     Fact(name="alpha", theirs="alpha loraalpha"),
-    Fact(name="dropout", theirs="loradropout adapterdropout"),
+    Fact(name="lora_dropout", theirs="loradropout adapterdropout"),
     Fact(name="target_modules", theirs="targetmodules loratarget loratargetmodules"),
     Fact(name="optimizer", theirs="optimizer optim optimizertype optimizername"),
     Fact(name="learning_rate", theirs="learningrate lr"),

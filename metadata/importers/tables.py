@@ -39,6 +39,8 @@ def _reader(rows: Rows) -> Callable[[Place, Given], Iterator[Item]]:
                     yield Refused(label=place.label, reason=_FOREIGN)
                     return
                 yield from _items(row, f"{place.label}, row {number}", given.names)
+            if number < FIRST_ROW:
+                yield Refused(label=place.label, reason="it has no row below its column names")
         except InvalidRequest as error:
             yield Refused(label=f"{place.label}, after row {number}", reason=str(error))
 
