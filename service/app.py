@@ -22,6 +22,7 @@ from service.jobs.worker_routes import router as worker
 from service.jobs.workers import router as workers
 from service.live.routes import pages as live_pages
 from service.live.routes import router as live
+from service.outlooks.routes import router as outlooks
 from service.pages.routes import router as pages
 from service.recommender.routes import router as recommender
 from service.runs.import_routes import router as imports
@@ -30,11 +31,13 @@ from service.security import AnswerGuard, RequestGuard, check_settings
 from service.services import Services, open_services
 from service.settings import Settings
 from service.tuned.routes import router as tuned
+from service.workers.routes import router as workforce
 
 log = logging.getLogger(__name__)
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    outlooks,
     recommender,
     exporters,
     files,
@@ -47,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalogue,
     worker,
     workers,
+    workforce,
     doctor,
     live,
     live_pages,

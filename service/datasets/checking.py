@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metadata.data_check.check import DataCheck
+from metadata.data_check.copy import repaired_copy
 from metadata.data_check.problems import Problem
 from metadata.data_check.tokens import counter_for
 from service.datasets.schemas import LISTED_LINES, MOST_KEYS, MOST_PROBLEMS, DatasetCheckAnswer
@@ -32,9 +33,16 @@ class Listed:
 
 
 def check_paths(
-    services: Services, path: Path, *, validation_file_id: str | None, model: str | None
+    services: Services,
+    path: Path,
+    *,
+    validation_file_id: str | None,
+    model: str | None,
+    copy_to: Path | None = None,
 ) -> DatasetCheckAnswer:
     """Return what is wrong with a file, beside a validation file that was uploaded.
+
+    Where `copy_to` names a file that is not there yet, a copy with all safe repairs is left there.
 
     Raises:
         NotFound: There is no such validation file.
@@ -54,7 +62,8 @@ def check_paths(
         held_out = None
         if validation_file_id is not None:
             held_out = _open(stored(services, validation_file_id, "validation_file_id"), stack)
-        summary = check.run(_open(path, stack), held_out)
+        copy = None if copy_to is None else stack.enter_context(repaired_copy(copy_to))
+        summary = check.run(_open(path, stack), held_out, copy=copy)
     return DatasetCheckAnswer(
         problems=listed.problems, has_more=bool(listed.left_out), summary=summary
     )

@@ -104,6 +104,7 @@ class Queue:
         limit: int = 20,
         after: str | None = None,
         labels: Mapping[str, str] | None = None,
+        state: str | None = None,
     ) -> JobPage:
         """Return jobs without curves, newest first, from the one after `after`.
 
@@ -111,6 +112,7 @@ class Queue:
             limit: How many at most.
             after: The last id of the page before.
             labels: Only jobs with all of these; an empty one only jobs without any.
+            state: Only jobs in this state.
 
         Raises:
             InvalidRequest: `limit` is not 1 to 100.
@@ -120,6 +122,8 @@ class Queue:
         query = select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc())
         if labels is not None and not labels:
             query = query.where(cast(JobRow.labels, String) == "{}")
+        if state is not None:
+            query = query.where(JobRow.state == state)
         for name, value in (labels or {}).items():
             query = query.where(JobRow.labels[name].as_string() == value)
         with read_session(self._engine) as session:

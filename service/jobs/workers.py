@@ -43,6 +43,7 @@ def offer(
     request: Annotated[Asking, Body(openapi_examples=ASKING)], services: ServicesDep
 ) -> Offered | Response:
     """Return the job that goes next, or 204 where none waits; the code is told this once."""
+    services.sightings.saw(request.worker, now=services.now())
     found = services.attempts.offer(started_by=f"{PREFIX}{request.worker}")
     if found is None:
         return Response(status_code=NO_CONTENT)

@@ -223,69 +223,6 @@ class EstimatePage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobLine:
-    """One job in the list."""
-
-    id: str
-    link: str
-    model: str
-    method: str
-    state: str
-    state_kind: str
-    percent: int
-    created: str
-    created_iso: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobsPage:
-    """The jobs, newest first."""
-
-    template: ClassVar[str] = "jobs.html"
-    section: ClassVar[str] = "jobs"
-
-    title: str
-    lines: tuple[JobLine, ...]
-    next_link: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventLine:
-    """Something that happened to a job."""
-
-    time: str
-    time_iso: str
-    message: str
-    is_problem: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobPage:
-    """One job as it stands; `refresh_seconds` is 0 once it has ended."""
-
-    template: ClassVar[str] = "job.html"
-    section: ClassVar[str] = "jobs"
-
-    title: str
-    id: str
-    link: str
-    sentence: str
-    state: str
-    state_kind: str
-    status: str
-    percent: int
-    refresh_seconds: int
-    actions: tuple[Row, ...]  # what the button says, and where it sends
-    run_link: str
-    reason: str
-    figures: tuple[Row, ...]
-    chart: charts.CurveChart | None
-    events: tuple[EventLine, ...]
-    groups: tuple[Group, ...]
-    json_link: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ErrorPage:
     """What went wrong and where to go on."""
 

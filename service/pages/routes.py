@@ -2,36 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from fastapi import Query, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
-from pydantic import ValidationError
+from fastapi import Request
+from fastapi.responses import FileResponse, HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
-from metadata.errors import InvalidRequest, NotFound, PeftwiseError
+from metadata.errors import NotFound, PeftwiseError
 from metadata.features.device import THIS_MACHINE, known_devices
-from metadata.objectives import objective_of
-from service.dependencies import QueueDep, ServicesDep
+from service.dependencies import ServicesDep
 from service.errors import status_of
 from service.estimates.estimate import estimate
 from service.files.uploads import Upload, incoming_file
-from service.jobs.requests import JobRequest, MethodChoice, PeftChoice
-from service.jobs.submission import check_order
 from service.pages import ask_form, contexts, estimate_form, urls
 from service.pages.answer_view import view_answer
+from service.pages.data_pages import router as data_pages
 from service.pages.estimate_view import view_estimate
 from service.pages.incoming import keep_data, receive
-from service.pages.job_view import view_job, view_jobs
+from service.pages.jobs_pages import router as jobs_pages
+from service.pages.knowledge_pages import router as knowledge_pages
 from service.pages.page_route import page_router
 from service.pages.rendering import respond
 from service.pages.runs_pages import router as runs_pages
+from service.pages.workers_pages import router as workers_pages
 from service.recommender.answer import answer
 from service.services import Services
 from service.storage.disk import space_of
-from service.validation import describe_errors
 
-EVENTS_SHOWN = 50
 STATIC_FILES = {path.name: path for path in urls.STATIC_FOLDER.iterdir() if path.is_file()}
 SAMPLE = "sample.jsonl"
 ASK_TITLE = "How should I fine-tune?"
@@ -47,7 +44,6 @@ LOADERS = (
     contexts.Row(name="merged", value="Merged weights"),
     contexts.Row(name="vllm", value="vLLM as an adapter"),
 )
-Cursor = Annotated[str | None, Query(max_length=200)]
 router = page_router()
 
 
@@ -81,41 +77,8 @@ async def ask_estimate(request: Request, services: ServicesDep) -> HTMLResponse:
         return await run_in_threadpool(_answer_estimate_form, services, upload)
 
 
-router.include_router(runs_pages)
-
-
-@router.get("/jobs")
-def list_jobs(queue: QueueDep, after: Cursor = None) -> HTMLResponse:
-    """Show a page of jobs, newest first."""
-    return respond(view_jobs(queue.page(limit=20, after=after)))
-
-
-@router.post("/jobs")
-async def submit(request: Request, services: ServicesDep) -> RedirectResponse:
-    """Queue what a button on an answer names, and go to its page."""
-    async with request.form(max_files=0, max_fields=10) as form:
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    return await run_in_threadpool(_submit, services, fields)
-
-
-@router.get("/jobs/{job_id}")
-def show_job(job_id: str, services: ServicesDep) -> HTMLResponse:
-    """Show one job as it stands."""
-    job = services.queue.get(job_id)
-    events = services.queue.events(job_id, limit=EVENTS_SHOWN).events
-    is_recorded = _is_recorded(services, job.run_id)
-    return respond(view_job(job, events, now=services.now(), is_recorded=is_recorded))
-
-
-@router.post("/jobs/{job_id}/{move}")
-def move_job(
-    job_id: str, move: Literal["pause", "resume", "cancel"], services: ServicesDep
-) -> RedirectResponse:
-    """Pause, resume or end a job and show it."""
-    queue = services.queue
-    {"pause": queue.pause, "resume": queue.resume, "cancel": queue.cancel}[move](job_id)
-    services.dispatcher.wake()
-    return RedirectResponse(urls.job(job_id), status_code=303)
+for _pages in (runs_pages, jobs_pages, workers_pages, knowledge_pages, data_pages):
+    router.include_router(_pages)
 
 
 @router.get("/static/{name}")
@@ -222,37 +185,3 @@ def _choices(services: Services) -> contexts.Choices:
         objectives=OBJECTIVES,
         loaders=LOADERS,
     )
-
-
-def _method(services: Services, file_id: str) -> MethodChoice:
-    data = services.files.profile(file_id, param="training_file")
-    return MethodChoice(type=objective_of(data.kind))
-
-
-def _submit(services: Services, fields: dict[str, str]) -> RedirectResponse:
-    try:
-        order = JobRequest(
-            model=fields.get("model", ""),
-            training_file=fields.get("file_id", ""),
-            method=_method(services, fields.get("file_id", "")),
-            peft=PeftChoice.model_validate(
-                {"recommendation_id": fields.get("recommendation_id"), "rank": fields.get("rank")}
-            ),
-        )
-    except ValidationError as error:
-        raise InvalidRequest(
-            f"{describe_errors(error.errors())[0]} Ask again on the first page."
-        ) from None
-    job = services.queue.submit(check_order(order, services.desk))
-    services.dispatcher.wake()
-    return RedirectResponse(urls.job(job.id), status_code=303)
-
-
-def _is_recorded(services: Services, run_id: str | None) -> bool:
-    if run_id is None:
-        return False
-    try:
-        services.history.get(run_id)
-    except NotFound:
-        return False
-    return True

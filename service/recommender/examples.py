@@ -61,6 +61,15 @@ KNOWLEDGE: dict[str, Any] = {
     "has_more": False,
     "last_id": None,
 }
+CALIBRATION: dict[str, Any] = {
+    "object": "calibration",
+    "version": "0f1e2d3c4b5a6978",
+    "datasets": 14,
+    "count": 560,
+    "mean_miss": 0.24,
+    "bins": [{"count": 71, "forecast": 0.49, "observed": 0.49, "low": 0.23, "high": 0.8}],
+    "coverage": [{"level": 0.9, "observed": 0.892}],
+}
 REFIT: dict[str, Any] = {
     "object": "refit",
     "activated": True,

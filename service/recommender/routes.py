@@ -16,7 +16,8 @@ from service.dependencies import (
 )
 from service.openapi import PROBLEMS, example
 from service.recommender.answer import answer
-from service.recommender.examples import ANSWER, KNOWLEDGE, QUESTIONS, REFIT
+from service.recommender.calibration import Calibration, calibrate
+from service.recommender.examples import ANSWER, CALIBRATION, KNOWLEDGE, QUESTIONS, REFIT
 from service.recommender.schemas import (
     KnowledgeList,
     KnowledgeVersion,
@@ -102,3 +103,13 @@ def learn(history: HistoryDep, store: KnowledgeStoreDep) -> RefitAnswer:
 def activate(version: str, store: KnowledgeStoreDep) -> KnowledgeVersion:
     """Go back, or forward again, to a version that `GET /v1/knowledge` lists."""
     return store.activate(version)
+
+
+@router.get(
+    "/v1/knowledge/{version}/calibration",
+    summary="Hold the forecasts of a version against what was true",
+    responses=example(CALIBRATION),
+)
+def read_calibration(version: str, store: KnowledgeStoreDep) -> Calibration:
+    """Return how forecasts of datasets that were left out hold, and how much intervals held."""
+    return calibrate(store.get(version))

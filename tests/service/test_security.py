@@ -116,7 +116,7 @@ def test_every_answer_has_the_safe_headers(client: TestClient, keyed: TestClient
     client.app.state.services.live.close()  # type: ignore[attr-defined]  # an open one never ends
     for method, path in [*routes(client.app), ("GET", "/nowhere"), ("PUT", "/livez")]:
         answers = [send(keyed, method, path)]
-        if path != "/v1/knowledge/refit":  # allowed, it would learn for half a minute
+        if not path.endswith("/knowledge/refit"):  # allowed, it would learn for half a minute
             answers.append(send(client, method, path))
         for answer in answers:
             for name, value in HEADERS.items():
