@@ -15,6 +15,7 @@ from metadata.database import open_database
 from metadata.errors import PeftwiseError
 from metadata.evaluation import CostScore, Evaluation, Spread, evaluate, evaluate_table
 from metadata.history import History
+from metadata.kinds import Kind
 from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
 from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
@@ -84,6 +85,7 @@ def evaluate_runs(
     runs: RunsOption = SHIPPED_RUNS,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures")] = None,
     peft_only: Annotated[bool, typer.Option("--peft-only", help="without full")] = False,
+    kind: Annotated[Kind, typer.Option(help="what a question allows")] = "free",
     table: Annotated[Path | None, typer.Option(help="Parquet table of another make")] = None,
     seed: SeedOption = 0,
 ) -> None:
@@ -95,7 +97,7 @@ def evaluate_runs(
     if table is not None:
         result = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
     else:
-        result = evaluate(read_runs(runs), seed=seed, peft_only=peft_only)
+        result = evaluate(read_runs(runs), seed=seed, peft_only=peft_only, kind=kind)
     if json_file is not None:
         json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
     _print_evaluation(Console(), result)

@@ -17,6 +17,7 @@ from scipy.stats import kendalltau
 
 from metadata.arrays import Floats, Integers
 from metadata.held_out import Rule, described_rows, fit_proven, make_round
+from metadata.kinds import Kind, restrict
 from metadata.players import nearest_configuration, players
 from metadata.records import Configuration, Run, Task
 from metadata.space import default_configuration, width_rule_configuration
@@ -60,6 +61,8 @@ class Evaluation:
         tau: Kendall's rank correlation of forecast and true regret within a pair.
         coverage: Share of true regrets inside their 90 % interval, within datasets.
         settings: How often each (trust, locality) was chosen over the folds.
+        groups: The datasets left out, as numbers of the table's.
+        by_dataset: Regret of each player on each of them, G x Q.
     """
 
     datasets: int
@@ -74,6 +77,8 @@ class Evaluation:
     memory: CostScore | None
     settings: dict[str, int]
     dropped: tuple[Dropped, ...]
+    groups: tuple[int, ...]
+    by_dataset: dict[str, Floats]
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON: `tasks`, `regret` by player and k, and all else there is."""
@@ -104,7 +109,12 @@ class Fold:
 
 
 def evaluate(
-    runs: Sequence[Run], *, seed: int = 0, peft_only: bool = False, draws: int = DRAWS
+    runs: Sequence[Run],
+    *,
+    seed: int = 0,
+    peft_only: bool = False,
+    kind: Kind = "free",
+    draws: int = DRAWS,
 ) -> Evaluation:
     """Play leave-one-dataset-out.
 
@@ -112,13 +122,14 @@ def evaluate(
         runs: Past runs with a core.
         seed: Of the surrogates and of the bootstrap.
         peft_only: Leave full fine-tuning out, from the scale of regret too.
+        kind: What a question allows.
         draws: Bootstrap samples.
 
     Raises:
         TooFewRuns: Without a dataset there is nothing left to learn from.
     """
     kept = [run for run in runs if not (peft_only and run.configuration.method.name == "full")]
-    return evaluate_table(build_table(kept), OWN_RULES, seed=seed, draws=draws)
+    return evaluate_table(restrict(build_table(kept), kind), OWN_RULES, seed=seed, draws=draws)
 
 
 def evaluate_table(
@@ -132,10 +143,12 @@ def evaluate_table(
     groups = np.unique(scenarios_of(table).group_T)
     folds = [_play(table, int(group), rules, seed=seed) for group in groups]
     rng = np.random.default_rng(seed)
-    return _summarise(table, folds, rng=rng, draws=draws)
+    return _summarise(table, folds, groups, rng=rng, draws=draws)
 
 
-def _rule(wanted: Callable[[Task], Configuration]) -> Rule:
+def rule_of(wanted: Callable[[Task], Configuration]) -> Rule:
+    """Return the rule that begins with what is nearest to a wanted configuration."""
+
     def first(table: Table, rows: Integers) -> int:
         tried = [table.configurations[row] for row in rows]
         return nearest_configuration(wanted(table.tasks[table.pair_N[rows[0]]]), tried)
@@ -144,8 +157,8 @@ def _rule(wanted: Callable[[Task], Configuration]) -> Rule:
 
 
 OWN_RULES: Mapping[str, Rule] = {
-    "default": _rule(default_configuration),
-    "width_rule": _rule(width_rule_configuration),
+    "default": rule_of(default_configuration),
+    "width_rule": rule_of(width_rule_configuration),
 }
 
 
@@ -178,7 +191,12 @@ def _judge(table: Table, pair: int, quality: Quality) -> tuple[float, float]:
 
 
 def _summarise(
-    table: Table, folds: Sequence[Fold], *, rng: np.random.Generator, draws: int
+    table: Table,
+    folds: Sequence[Fold],
+    groups: Integers,
+    *,
+    rng: np.random.Generator,
+    draws: int,
 ) -> Evaluation:
     regret = {name: np.array([fold.regret[name] for fold in folds]) for name in folds[0].regret}
     lead_GQ = regret["ours"] - regret["portfolio"]
@@ -197,6 +215,8 @@ def _summarise(
         memory=_score_cost(table, PEAK_BYTES, rng=rng, draws=draws),
         settings=dict(Counter(fold.setting for fold in folds).most_common()),
         dropped=table.dropped,
+        groups=tuple(int(group) for group in groups),
+        by_dataset=regret,
     )
 
 

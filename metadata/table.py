@@ -121,10 +121,10 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
     kept_N = kept_P[table.pair_N]
     kept = set(np.flatnonzero(kept_P).tolist())
     number_P = np.cumsum(kept_P) - 1
-    left = {table.groups[group] for group in groups}
+    pairs = {task.pair for pair, task in enumerate(table.tasks) if pair in kept}
     return replace(
         table,
-        runs=tuple(run for run in table.runs if run.task.dataset.group not in left),
+        runs=tuple(run for run in table.runs if run.task.pair in pairs),
         rows=_kept(table.rows, kept_N) if table.rows else (),
         kinds=_kept(table.kinds, kept_N),
         tasks=tuple(task for pair, task in enumerate(table.tasks) if pair in kept),
@@ -172,7 +172,8 @@ def build_table(runs: Iterable[Run]) -> Table:
     pairs = sorted({row[0].task.pair for row in rows})
     pair_N = _index((row[0].task.pair for row in rows), pairs)
     tasks = _first_tasks(ordered, pairs)
-    groups = tuple(sorted({task.dataset.group for task in tasks}))
+    fold_of = _folds(tasks)
+    groups = tuple(sorted(set(fold_of.values())))
     row_keys = [relative_key(row[0].configuration, row[0].task.model) for row in rows]
     keys = tuple(sorted(set(row_keys)))
     key_N = _index(row_keys, keys)
@@ -202,7 +203,7 @@ def build_table(runs: Iterable[Run]) -> Table:
         pair_N=pair_N,
         key_N=key_N,
         core_N=core_N,
-        group_P=_index((task.dataset.group for task in tasks), groups),
+        group_P=_index((fold_of[task.dataset.group] for task in tasks), groups),
         noise_P=noise_P,
         spread_P=spread_P,
         dropped=tuple(
@@ -227,6 +228,17 @@ def _group_rows(runs: Sequence[Run]) -> tuple[tuple[Run, ...], ...]:
 def _index(names: Iterable[str], known: Sequence[str]) -> Integers:
     place = {name: index for index, name in enumerate(known)}
     return np.array([place[name] for name in names], dtype=np.int64)
+
+
+def _folds(tasks: Sequence[Task]) -> dict[str, str]:
+    """Return the fold of each group: groups that share data, whatever their names, are one."""
+    fold_of = {task.dataset.group: task.dataset.group for task in tasks}
+    first: dict[str, str] = {}
+    for task in sorted(tasks, key=lambda task: task.dataset.group):
+        mine = fold_of[task.dataset.group]
+        known = fold_of[first.setdefault(task.dataset.sha256, task.dataset.group)]
+        fold_of = {group: known if fold == mine else fold for group, fold in fold_of.items()}
+    return fold_of
 
 
 def _first_tasks(runs: Sequence[Run], pairs: Sequence[str]) -> tuple[Task, ...]:

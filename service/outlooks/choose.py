@@ -107,7 +107,7 @@ def losses_of(browser: Browser) -> PastLosses:
                 ("model_id", model_id),
                 ("state", "succeeded"),
                 ("objective.name", "supervised"),
-                ("task.dataset.group", data.group),
+                ("dataset_group", data.group),
             )
         )
         found = browser.columns(View(filter=where), ["task.dataset.examples", "scores.best_loss"])

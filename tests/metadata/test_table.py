@@ -10,7 +10,7 @@ from metadata.errors import TooFewRuns
 from metadata.priors import carry_over
 from metadata.records import Configuration, Objective, Run, Scores, Task
 from metadata.relative import relative_key
-from metadata.table import build_table, without_groups
+from metadata.table import Table, build_table, without_groups
 
 
 def scored(run: Run, gain: float) -> Run:
@@ -232,6 +232,34 @@ def test_without_a_dataset_nothing_of_it_is_left(world: ModuleType) -> None:
     rows = np.flatnonzero(table.row_groups != 1)
     assert np.array_equal(left.regret_N, table.regret_N[rows])
     assert [row[0].id for row in left.rows] == [table.rows[row][0].id for row in rows]
+
+
+def test_the_same_data_under_other_names_is_one_fold(world: ModuleType) -> None:
+    runs = world.make_runs(datasets=3, extras=0)
+    copies = [_renamed(run, number) for number in range(3) for run in runs if _is_first(run)]
+
+    table = build_table([*runs, *copies])
+
+    assert len(table.groups) == 3
+    assert len(table.tasks) == len(build_table(runs).tasks)
+    rest = without_groups(table, [int(table.group_P[_pair_of(table, "world-00")])])
+    assert not any(_is_first(run) or run.id.startswith("copy") for run in rest.runs)
+
+
+def _is_first(run: Run) -> bool:
+    return run.task.dataset.group == "world-00"
+
+
+def _renamed(run: Run, number: int) -> Run:
+    name = f"a-copy-{number}"
+    dataset = run.task.dataset.model_copy(update={"name": name, "group": name})
+    task = run.task.model_copy(update={"dataset": dataset})
+    return run.model_copy(update={"id": f"copy-{number}-{run.id}", "task": task})
+
+
+def _pair_of(table: Table, group: str) -> int:
+    shas = {run.task.dataset.sha256 for run in table.runs if run.task.dataset.group == group}
+    return next(n for n, task in enumerate(table.tasks) if task.dataset.sha256 in shas)
 
 
 def test_runs_of_another_objective_are_left_out(core: list[Run]) -> None:
