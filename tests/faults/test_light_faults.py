@@ -3,6 +3,7 @@
 The long forms: `python tests/faults/fault_campaign.py` and `pytest -m slow tests/faults`.
 """
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -56,15 +57,13 @@ def one_zombie(attached: Any, wait: Any, file_id: str) -> None:
     zombie = start_attempt(attached)
     wait(lambda: attached.job(job_id)["peft"]["curve"], seconds=30)
     tree = {zombie.pid} | children_of({zombie.pid})
-    for pid in tree:
-        os.kill(pid, signal.SIGSTOP)
+    signal_all(tree, signal.SIGSTOP)
     other = start_attempt(attached)  # offered once the lease has run out
     first, second = attempts_of(attached, job_id)
     wait(lambda: points_of(attached, second), seconds=30)
     before = points_of(attached, first)
 
-    for pid in tree:
-        os.kill(pid, signal.SIGCONT)
+    signal_all(tree, signal.SIGCONT)
 
     assert zombie.wait(20) == 1
     wait(lambda: not tree & set(processes()), seconds=20)
@@ -73,6 +72,13 @@ def one_zombie(attached: Any, wait: Any, file_id: str) -> None:
     job = attached.job(job_id)
     assert (job["status"], job["peft"]["attempts"]) == ("succeeded", 2)
     assert job["peft"]["run_id"] == second.replace("attempt", "run")
+
+
+def signal_all(pids: set[int], number: int) -> None:
+    """Send a signal to processes, some of which may have ended by themselves."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def attempts_of(light: Any, job_id: str) -> list[str]:
