@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from metadata.messages import Report
+from metadata.records import Measurement
 from service.app import create_app
 from service.settings import Settings
 
@@ -50,6 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         thread.start()
         _wait_for(f"http://127.0.0.1:{port}/livez")
         yield Site(f"http://127.0.0.1:{port}", app)
+        app.state.services.drain()  # or open streams would keep it
         server.should_exit = True
         thread.join()
 
@@ -74,6 +77,73 @@ def browser() -> Iterator[Any]:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@dataclass
+class Tried:
+    """A job with an attempt that holds it, as a worker would."""
+
+    services: Any
+    job_id: str
+    attempt_id: str
+    token: str
+    step: int = 0
+    printed: int = 0
+
+    def report(self, *, text: str = "", steps: int = 1000, split: str = "train") -> None:
+        """Tell of one more step of so many, and what was printed meanwhile."""
+        self.step += 1
+        point = Measurement(name="loss", step=self.step, value=3.0 - self.step / 100, split=split)
+        report = Report(
+            number=self.step,
+            measurements=(point,),
+            progress=self.step / steps,
+            trained_tokens=64 * self.step,
+        )
+        self.services.attempts.report(self.attempt_id, self.token, report)
+        if text:
+            piece = text.encode()
+            self.services.logs.write(self.attempt_id, piece, offset=self.printed)
+            self.printed += len(piece)
+
+
+class StartJob(Protocol):
+    """Queue a job and let a worker claim it; returns what holds it."""
+
+    def __call__(self, *, file_name: str = ..., worker: str = ...) -> Tried: ...
+
+
+@pytest.fixture
+def start_job(site: Site) -> StartJob:
+    """Return a function that leaves a job running."""
+    services: Any = site.app.state.services
+
+    def start(*, file_name: str = "weeks.jsonl", worker: str = "gpu-box-1") -> Tried:
+        with httpx.Client(base_url=site.url, trust_env=False, timeout=60) as client:
+            file_id = upload(client, file_name)
+            order = {"model": "peftwise-tiny", "training_file": file_id}
+            job_id = client.post("/v1/fine_tuning/jobs", json=order).json()["id"]
+            offer = client.post("/v1/workers/offers", json={"worker": worker}).json()
+            while offer["job_id"] != job_id:  # what other tests have left waiting
+                services.queue.cancel(offer["job_id"])
+                offer = client.post("/v1/workers/offers", json={"worker": worker}).json()
+        held = services.attempts.claim(offer["code"])
+        return Tried(services, job_id, held.attempt_id, held.token)
+
+    return start
+
+
+def upload(client: httpx.Client, name: str) -> str:
+    """Upload a small training file and return its id."""
+    lines = (
+        f'{{"prompt": "How many days are {n} weeks?", "completion": "{7 * n} days"}}\n'
+        for n in range(60)
+    )
+    files = {"file": (name, "".join(lines).encode())}
+    answer = client.post("/v1/files", data={"purpose": "fine-tune"}, files=files)
+    assert answer.status_code == 200, answer.text
+    file_id: str = answer.json()["id"]
+    return file_id
 
 
 @dataclass
