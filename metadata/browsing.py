@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import Engine, Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from metadata.database import read_session
+from metadata.database import read_session, scan_session
 from metadata.errors import InvalidRequest
 from metadata.history import LARGEST_PAGE
 from metadata.notes import NOTHING_SAID, Note, is_archived, notes_of
+from metadata.ordering import Order, Place, order_of
 from metadata.query import ARCHIVED, compile_filter, field_of, named_fields
-from metadata.query.fields import Field
 from metadata.records import Run
 from metadata.run_rows import RUN_ID, RunRow, run_of
 
@@ -59,76 +59,6 @@ class View:
     sort: str = NEWEST
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A stretch of an order: which runs, and the keys that sort them."""
-
-    where: tuple[ColumnElement[bool], ...]
-    keys: tuple[ColumnElement[Any], ...]
-
-
-@dataclass(frozen=True)
-class _Order:
-    field: Field
-    descending: bool
-
-    @property
-    def column(self) -> ColumnElement[Any]:
-        return self.field.sort_column()
-
-    def parts(self, place: tuple[Any, str] | None) -> list[_Part]:
-        """Return the stretches beyond a place (value, id), or all of them.
-
-        Values of a column and its empty ones stand apart, so that an index finds either; both
-        databases read them otherwise. What is computed has no index: it is sorted in one go.
-        """
-        if self.field.is_typed and self.field.can_be_empty:
-            empty = _Part(self._empty(place), self.keys(RunRow.id.expression))
-            is_among_empty = place is not None and place[0] is None
-            return [empty] if is_among_empty else [self._valued(place), empty]
-        if self.field.is_typed:
-            return [_Part(self._beyond(place), self.keys(self.column, RunRow.id.expression))]
-        keys = self.keys(self.column, RunRow.id.expression)
-        return [_Part(self._computed_beyond(place), (keys[0].nulls_last(), keys[1]))]
-
-    def keys(self, *columns: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
-        """Return what sorts by some columns in this direction."""
-        return tuple(column.desc() for column in columns) if self.descending else columns
-
-    def _valued(self, place: tuple[Any, str] | None) -> _Part:
-        keys = self.keys(self.column, RunRow.id.expression)
-        return _Part((self.column.is_not(None), *self._beyond(place)), keys)
-
-    def _empty(self, place: tuple[Any, str] | None) -> tuple[ColumnElement[bool], ...]:
-        is_empty = self.column.is_(None)
-        if place is None or place[0] is not None:
-            return (is_empty,)
-        return is_empty, self._further(RunRow.id.expression, place[1])
-
-    def _beyond(self, place: tuple[Any, str] | None) -> tuple[ColumnElement[bool], ...]:
-        if place is None:
-            return ()
-        value = literal(place[0], self.column.type)  # typed: SQLAlchemy compares no bare True
-        keys = tuple_(self.column, RunRow.id.expression)
-        bounds = tuple_(value, literal(place[1], RunRow.id.type))
-        return (keys < bounds if self.descending else keys > bounds,)
-
-    def _computed_beyond(self, place: tuple[Any, str] | None) -> tuple[ColumnElement[bool], ...]:
-        if place is None:
-            return ()
-        value, run_id = place
-        further_id = self._further(RunRow.id.expression, run_id)
-        if value is None:
-            return (and_(self.column.is_(None), further_id),)
-        bound = literal(value, self.column.type)
-        equal = and_(self.column == bound, further_id)
-        return (or_(self._further(self.column, bound), equal, self.column.is_(None)),)
-
-    def _further(self, column: ColumnElement[Any], bound: Any) -> ColumnElement[bool]:
-        further: ColumnElement[bool] = column < bound if self.descending else column > bound
-        return further
-
-
 class Browser:
     """Looks at the runs of one database."""
 
@@ -147,8 +77,8 @@ class Browser:
                 f"limit is 1 to {LARGEST_PAGE:,}, got {limit}. Follow last_id for more.",
                 param="limit",
             )
-        order = _order_of(view.sort)
-        with read_session(self._engine) as session:
+        order = order_of(view.sort)
+        with scan_session(self._engine) as session:
             place = None if after is None else (_value_of(session, order, after), after)
             ids: list[str] = []
             for query in _id_queries(view, order, place):
@@ -167,7 +97,7 @@ class Browser:
             BadFilter: The filter cannot be read.
         """
         query = filtered(select(func.count()).select_from(RunRow), view)
-        with read_session(self._engine) as session:
+        with scan_session(self._engine) as session:
             return session.scalar(query) or 0
 
     def stream(self, view: View) -> Iterator[Run]:
@@ -176,7 +106,7 @@ class Browser:
         Raises:
             InvalidRequest: The filter or the sort cannot be read.
         """
-        queries = _id_queries(view, _order_of(view.sort), None)
+        queries = _id_queries(view, order_of(view.sort), None)
         return self._stream(queries)
 
     def _stream(self, queries: Sequence[Select[Any]]) -> Iterator[Run]:
@@ -190,7 +120,7 @@ class Browser:
         Raises:
             InvalidRequest: The filter or the sort cannot be read.
         """
-        queries = _id_queries(view, _order_of(view.sort), None)
+        queries = _id_queries(view, order_of(view.sort), None)
         return self._sessions(queries)
 
     def _sessions(self, queries: Sequence[Select[Any]]) -> Iterator[tuple[Session, list[str]]]:
@@ -209,15 +139,46 @@ class Browser:
         chosen = [field_of(name, param="fields").sort_column() for name in names]
         query = filtered(select(RunRow.id, *chosen), view)
         if in_order:
-            order = _order_of(view.sort)
+            order = order_of(view.sort)
             keys = order.keys(order.column, RunRow.id.expression)
             query = query.order_by(keys[0].nulls_last(), keys[1])
         return self._columns(query.execution_options(yield_per=ROWS_AT_ONCE))
 
     def _columns(self, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
-        with read_session(self._engine) as session:
+        with scan_session(self._engine) as session:
             for rows in session.execute(query).partitions():
                 yield from (tuple(row) for row in rows)
+
+    def counted(self, view: View, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return each combination of some fields, how many runs have it, and the last id of them.
+
+        Raises:
+            BadFilter: The filter or a name cannot be read.
+        """
+        chosen = [field_of(name, param="fields").sort_column() for name in names]
+        query = filtered(select(*chosen, func.count(), func.max(RunRow.id)), view)
+        with scan_session(self._engine) as session:
+            return [tuple(row) for row in session.execute(query.group_by(*chosen))]
+
+    def front(self, view: View, *, cost: str, gain: str) -> list[tuple[str, float, float]]:
+        """Return id, cost and gain of the runs that none beats, the cheapest first.
+
+        A run is beaten by one that costs no more and gains as much.
+
+        Raises:
+            BadFilter: The filter or a name cannot be read.
+        """
+        costs, gains = (field_of(name, param="fields").sort_column() for name in (cost, gain))
+        known = filtered(select(RunRow.id, costs.label("cost"), gains.label("gain")), view)
+        runs = known.where(costs.is_not(None), gains.is_not(None)).subquery()
+        keys = (runs.c.cost, runs.c.gain.desc(), runs.c.id)
+        before = func.max(runs.c.gain).over(order_by=keys, rows=(None, -1)).label("before")
+        seen = select(runs, before).subquery()
+        unbeaten = select(seen.c.id, seen.c.cost, seen.c.gain).where(
+            or_(seen.c.before.is_(None), seen.c.gain > seen.c.before)
+        )
+        with scan_session(self._engine) as session:
+            return [tuple(row) for row in session.execute(unbeaten.order_by(seen.c.cost))]
 
     def some(self, run_ids: Sequence[str]) -> list[Run]:
         """Return the runs of some ids that are known, in the order of the ids, without curves."""
@@ -250,19 +211,14 @@ def _batches(session: Session, queries: Sequence[Select[Any]]) -> Iterator[list[
         yield from (list(ids) for ids in chosen.partitions())
 
 
-def _id_queries(view: View, order: _Order, place: tuple[Any, str] | None) -> list[Select[Any]]:
+def _id_queries(view: View, order: Order, place: Place | None) -> list[Select[Any]]:
     return [
         filtered(select(RunRow.id), view).where(*part.where).order_by(*part.keys)
         for part in order.parts(place)
     ]
 
 
-def _order_of(sort: str) -> _Order:
-    found = field_of(sort.removeprefix("-"), param="sort")
-    return _Order(found, descending=sort.startswith("-"))
-
-
-def _value_of(session: Session, order: _Order, after: str) -> Any:
+def _value_of(session: Session, order: Order, after: str) -> Any:
     row = None
     if RUN_ID.fullmatch(after):
         row = session.execute(select(order.column).where(RunRow.id == after)).one_or_none()

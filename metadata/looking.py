@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from metadata.notes import NOTHING_SAID, Note, said
 from metadata.query import field_of
 from metadata.records import Measurement, Run
-from metadata.run_rows import FIGURES, figures
+from metadata.run_rows import FIGURES, JSON_PARTS, figures
 
 MOST_POINTS = 1_000  # of a curve in a comparison
 _APART = frozenset({"id", "created_at", "reason", "configuration_key", "pair", "score"})
@@ -18,12 +19,12 @@ def values_of(run: Run) -> dict[str, Any]:
     """Return every value of a run by its field's name, typed columns first."""
     flat: dict[str, Any] = dict(figures(run))
     said = run.model_dump(mode="json", exclude={"curve"})
-    for part in ("task", "configuration", "scores", "costs", "versions", "origin"):
+    for part in JSON_PARTS:
         flat.update(_leaves(said[part], part))
     return flat
 
 
-def picked(run: Run, names: Sequence[str]) -> dict[str, Any]:
+def picked(run: Run, names: Sequence[str], note: Note = NOTHING_SAID) -> dict[str, Any]:
     """Return the id of a run and some of its values; one that it lacks is null.
 
     Raises:
@@ -31,7 +32,7 @@ def picked(run: Run, names: Sequence[str]) -> dict[str, Any]:
     """
     for name in names:
         field_of(name, param="fields")
-    values = values_of(run)
+    values = values_of(run) | dict(said(note))
     return {"id": run.id} | {name: _plain(values.get(name)) for name in names}
 
 

@@ -48,7 +48,7 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
     for run, following in pairwise(ordered):
         if run.id == following.id:
             raise InvalidRequest(f"Two runs have the id {run.id}. Keep one of them.", param="runs")
-    table = pa.Table.from_pylist([_row(run) for run in ordered], schema=_schema())
+    table = pa.Table.from_pylist([_row(run) for run in ordered], schema=schema_of_runs())
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     pq.write_table(
@@ -97,7 +97,8 @@ def stream_runs(path: Path) -> Iterator[Run]:
         raise InvalidRequest(f"{path.name} cannot be read as Parquet: {reason}.") from None
 
 
-def _schema() -> pa.Schema:
+def schema_of_runs() -> pa.Schema:
+    """Return the layout: the typed columns of the history, the rest as JSON text."""
     columns = RunRow.__table__.columns
     typed = [
         pa.field(name, _TYPES[type(columns[name].type)], columns[name].nullable) for name in FIGURES
@@ -145,7 +146,7 @@ def _check_schema(path: Path, schema: pa.Schema) -> None:
             f"{path.name} needs the layout of runs {SCHEMA_VERSION}, got {version[:20]}. "
             "Write it again with `python -m metadata export` of this version."
         )
-    expected = _schema()
+    expected = schema_of_runs()
     for name in (*_OWN_FIELDS, *_JSON_COLUMNS):
         count = len(schema.get_all_field_indices(name))
         if count == 0 and name in _READ[version]:

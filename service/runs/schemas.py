@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from metadata.notes import NOTHING_SAID, Note
 from metadata.records import (
     Configuration,
     Costs,
@@ -22,7 +23,7 @@ from metadata.records import (
 class RunAnswer(Record):
     """A run; `score` is nats per token gained over the frozen base, higher is better.
 
-    Lists leave `curve` empty.
+    Lists leave `curve` empty. `note`, `tags` and `archived` are what people say of it.
     """
 
     id: str
@@ -40,6 +41,27 @@ class RunAnswer(Record):
     versions: dict[str, str]
     origin: Origin
     curve: tuple[Measurement, ...]
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    archived: bool = False
+
+
+class NoteChange(Record):
+    """What to say of a run; what is left out stays as it is."""
+
+    note: str | None = Field(default=None, description="up to 10,000 characters; empty: none")
+    tags: list[str] | None = Field(default=None, description="replace those of before")
+    archived: bool | None = Field(
+        default=None, description="true: out of lists and of the evidence; false takes it back"
+    )
+
+
+class RunDeleted(Record):
+    """A run that is gone; its id stays known, so that no import brings it back."""
+
+    id: str
+    object: Literal["run"] = "run"
+    deleted: Literal[True] = True
 
 
 class RunList(Record):
@@ -105,7 +127,8 @@ class Comparison(Record):
     curves: list[Curve]
 
 
-def run_answer(run: Run) -> RunAnswer:
+def run_answer(run: Run, note: Note = NOTHING_SAID) -> RunAnswer:
     """Return a run as JSON tells it."""
-    parts = {name: getattr(run, name) for name in Run.model_fields}
-    return RunAnswer(**parts, score=run.score)
+    parts: dict[str, Any] = {name: getattr(run, name) for name in Run.model_fields}
+    told: dict[str, Any] = {"note": note.text, "tags": note.tags, "archived": note.archived}
+    return RunAnswer.model_construct(**parts, **told, score=run.score)  # the run was checked
