@@ -18,6 +18,7 @@ DONE = {
     "archived": "Archived: it is out of sight and teaches nothing until it is taken back.",
     "restored": "Taken back from the archive.",
 }
+_CONTRARY = {"archived": "restore", "restored": "archive"}
 
 
 async def read_form(request: Request) -> FormData:
@@ -82,14 +83,13 @@ def back_to_table(form: FormData, *, done: str, ids: Sequence[str]) -> str:
     return urls.runs({**kept, "done": done, "undo": ",".join(ids)})
 
 
-def undo_of(done: str, ids: Sequence[str], browser: Browser) -> run_contexts.Undo | None:
+def undo_of(done: str, run_ids: Sequence[str], browser: Browser) -> run_contexts.Undo | None:
     """Return what the table says of a change that was just made, None where nothing was."""
-    known = tuple(run.id for run in browser.some(ids))
-    if done not in {"archived", "restored"} or not known:
+    if done == "deleted":
+        return run_contexts.Undo(message="The run was deleted for good.", ids=(), move="")
+    known = tuple(run.id for run in browser.some(run_ids))
+    if done not in _CONTRARY or not known:
         return None
     runs = "1 run was" if len(known) == 1 else f"{len(known)} runs were"
     ways = {"archived": "archived", "restored": "taken back from the archive"}
     return run_contexts.Undo(message=f"{runs} {ways[done]}.", ids=known, move=_CONTRARY[done])
-
-
-_CONTRARY = {"archived": "restore", "restored": "archive"}

@@ -31,6 +31,7 @@ from service.pages.run_notes import (
 from service.pages.run_query import MOST_CHOSEN, AskedDep, check_state, ids
 from service.pages.run_view import view_run
 from service.pages.runs_view import NOTHING, view_runs
+from service.runs.removal import remove_run
 from service.security import CHART_HEADERS
 from service.services import Services
 
@@ -131,6 +132,13 @@ def _keep_note(services: Services, run_id: str, form: FormData) -> Response:
         page = view_run(services.history.get(run_id), shown)
         return respond(page, status=status_of(error))
     return RedirectResponse(f"{urls.run(run_id)}?done=saved", status_code=303)
+
+
+@router.post("/runs/{run_id}/delete")
+def delete_run(run_id: str, services: ServicesDep) -> RedirectResponse:
+    """Delete a run for good, unless a job lives on it, and show the others."""
+    remove_run(run_id, services.history, services.engine)
+    return RedirectResponse(f"{urls.runs()}?done=deleted", status_code=303)
 
 
 @router.post("/runs/{run_id}/{move}")

@@ -76,8 +76,13 @@ def _next(asked: Asked, found: Found) -> dict[str, str]:
 
 
 def _downloads(query: Mapping[str, str], asked: Asked) -> tuple[contexts.Row, ...]:
-    named = {**query, "fields": ",".join(asked.columns)}
-    return (contexts.Row(name="CSV", value="", link=urls.export(named)),)
+    """Return the view as files: its columns as tables, and the whole runs for another server."""
+    table = {**query, "fields": ",".join(asked.columns)}
+    return (
+        contexts.Row(name="CSV", value="", link=urls.export(table)),
+        contexts.Row(name="Parquet", value="", link=urls.export({**table, "format": "parquet"})),
+        contexts.Row(name="whole runs", value="", link=urls.export({**query, "format": "runs"})),
+    )
 
 
 def _heading(name: str, asked: Asked) -> run_contexts.Heading:

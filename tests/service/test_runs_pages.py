@@ -1,8 +1,9 @@
+import io
 import json
 from collections.abc import Iterator
 from html import escape
-from importlib.metadata import version
 
+import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -264,112 +265,22 @@ def test_an_undo_leads_only_to_the_table(client: TestClient) -> None:
     assert response.headers["location"].startswith("/runs?")
 
 
-def test_the_front_is_what_no_cheaper_run_equals(client: TestClient, app: FastAPI) -> None:
-    base = make_run(0, dataset="front")
-    assert base.costs is not None
-    for number, (seconds, loss) in enumerate([(1.0, 2.0), (2.0, 2.5), (3.0, 1.0), (4.0, 1.0)]):
-        run = base.model_copy(
-            update={
-                "id": f"front-{number}",
-                "costs": base.costs.model_copy(update={"train_seconds": seconds}),
-                "scores": base.scores and base.scores.model_copy(update={"best_loss": loss}),
-            }
-        )
-        app.state.services.history.add(run)
+def test_a_deleted_run_is_gone_and_the_table_says_so(client: TestClient, app: FastAPI) -> None:
+    app.state.services.history.add(make_run(810))
 
-    page = parse(client.get("/runs/explore/pareto?dataset=front"))
+    page = client.post("/runs/run-page-810/delete")
 
-    figure = json.loads(page.find("script", **{"data-plot": "pareto"})[0].text)
-    beaten, best = figure["traces"]
-    assert best["customdata"] == ["front-0", "front-2"]
-    assert sorted(beaten["customdata"]) == ["front-1", "front-3"]
-    assert len(page.find("th", **ROWS)) == 2
+    assert "deleted for good" in page.text
+    assert client.get("/runs/run-page-810").status_code == 404
+    assert client.post("/runs/run-page-810/delete").status_code == 404
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "cost=method",
-        "gain=nothing",
-        "filter=scor > 1",
-        "filter=score > ",
-        "state=sideways",
-    ],
-)
-def test_a_chart_that_cannot_be_drawn_says_why(client: TestClient, query: str) -> None:
-    response = client.get(f"/runs/explore/pareto?{query}")
+def test_a_download_as_parquet_has_the_view_and_whole_runs_are_runs(client: TestClient) -> None:
+    page = parse(client.get("/runs?dataset=paged&columns=method,score&sort=-score"))
 
-    assert response.status_code == 422
-    assert parse(response).find("div", role="alert")
+    table = pq.read_table(io.BytesIO(client.get(link(page, "Parquet")).content))
+    whole = pq.read_table(io.BytesIO(client.get(link(page, "whole runs")).content))
 
-
-@pytest.mark.parametrize("axes", ["score", "beauty, score", ", ".join(["rank"] * 3)])
-def test_axes_that_cannot_be_drawn_are_told(client: TestClient, axes: str) -> None:
-    response = client.get("/runs/explore/parallel", params={"axes": axes})
-
-    assert response.status_code == 422
-    assert parse(response).value("axes") == axes
-
-
-def test_parallel_lines_take_numbers_texts_and_what_is_missing(client: TestClient) -> None:
-    query = {"dataset": "paged", "axes": "method, rank, model_id, configuration.method.lora_alpha"}
-
-    page = parse(client.get("/runs/explore/parallel", params=query))
-
-    figure = json.loads(page.find("script", **{"data-plot": "parallel"})[0].text)
-    ids = {one for trace in figure["traces"] for one in trace["customdata"] if one}
-    assert len(ids) == 120
-    titles = figure["layout"]["xaxis"]["ticktext"]
-    assert titles == ["Method", "Rank", "Model", "Alpha", "Nats gained"]
-
-
-def test_names_in_a_figure_stay_texts(client: TestClient, app: FastAPI) -> None:
-    hostile = "</script><img src=x onerror=alert(1)> {{ 7 * 7 }} %{x}"
-    app.state.services.history.add(make_run(802, dataset=hostile))
-
-    for chart in ("pareto", "parallel"):
-        response = client.get(f"/runs/explore/{chart}", params={"dataset": hostile})
-        page = parse(response)
-        assert not page.find("img", src="x")
-        figure = json.loads(page.find("script", **{"data-plot": chart})[0].text)
-        words = [str(word) for trace in figure["traces"] for word in trace["text"] if word]
-        assert words
-        assert not [word for word in words if "<img" in word]
-
-
-def test_the_script_of_the_charts_is_compressed_once_and_never_changes(
-    client: TestClient,
-) -> None:
-    page = parse(client.get("/runs/explore/pareto"))
-    (address,) = [
-        str(one.attributes["src"])
-        for one in page.find("script")
-        if "plotly" in str(one.attributes.get("src"))
-    ]
-
-    packed = client.get(address, headers={"Accept-Encoding": "gzip"})
-    plain = client.get(address, headers={"Accept-Encoding": "identity"})
-
-    assert version("plotly") in address
-    assert packed.headers["content-encoding"] == "gzip"
-    assert int(packed.headers["content-length"]) < 1_700_000
-    assert "immutable" in packed.headers["cache-control"]
-    assert packed.content == plain.content
-    assert client.get("/static/plotly/0.0.0/plotly.min.js").status_code == 404
-
-
-def test_only_pages_with_charts_may_style_inline(client: TestClient) -> None:
-    charts = client.get("/runs/explore/pareto").headers["content-security-policy"]
-    table = client.get("/runs").headers["content-security-policy"]
-
-    assert "style-src 'self' 'unsafe-inline'" in charts
-    assert "img-src 'self' data: blob:" in charts
-    assert "unsafe-inline" not in table
-    assert "frame-ancestors 'none'" in charts
-
-
-def test_there_is_no_other_chart(client: TestClient) -> None:
-    response = client.get("/runs/explore/beauty")
-
-    assert response.status_code == 404
-    assert "pareto" in response.text
+    assert table.column_names == ["id", "method", "score"]
+    assert table.num_rows == whole.num_rows == 120
+    assert "curve" in whole.column_names

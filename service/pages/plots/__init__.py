@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 
-from service.pages.plots import parallel, pareto
+from service.pages.plots import (
+    coverage,
+    failures,
+    importance,
+    parallel,
+    pareto,
+    predicted,
+    repeats,
+)
 from service.pages.plots.spec import Chart
 
 CHARTS: Mapping[str, Chart] = {
@@ -10,5 +18,10 @@ CHARTS: Mapping[str, Chart] = {
     for chart in (
         pareto.CHART,
         parallel.CHART,
+        importance.CHART,
+        repeats.CHART,
+        predicted.CHART,
+        failures.CHART,
+        coverage.CHART,
     )
 }

@@ -7,11 +7,13 @@ colours of light or dark in their place.
 from collections.abc import Iterable, Sequence
 from html import escape
 from math import isfinite
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
 from service.pages import run_columns
 
 Figure = dict[str, Any]
+Row = TypeVar("Row")
 LONGEST_LABEL = 44  # characters beside an axis
 SERIES = 10  # colours, after which lines are dashed
 SPREAD_OF_LOGARITHM = 50.0  # largest over smallest, from which a logarithmic axis says more
@@ -30,6 +32,19 @@ def axis(name: str, values: Iterable[float | None] = (), **more: Any) -> Figure:
     if is_log:
         found |= {"type": "log", "dtick": 1, "exponentformat": "SI"}
     return found | more
+
+
+def named_axis(names: Sequence[str], **more: Any) -> Figure:
+    """Return an axis whose places 0, 1, ... have names, which may be alike."""
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": [text(name) for name in names],
+        "automargin": True,
+        "showgrid": False,
+        "zeroline": False,
+        "range": [-0.7, len(names) - 0.3],
+        **more,
+    }
 
 
 def axis_title(name: str) -> str:
@@ -59,9 +74,23 @@ def series_colour(number: int) -> str:
     return f"--series-{(number - 1) % SERIES + 1}"
 
 
-def evenly(rows: Sequence[Any], most: int) -> list[Any]:
-    """Return at most `most` rows, evenly chosen, the first and the last among them."""
-    if len(rows) <= most:
-        return list(rows)
-    step = (len(rows) - 1) / (most - 1)
-    return [rows[round(place * step)] for place in range(most)]
+def drawn(rows: Iterable[Row], most: int) -> tuple[list[Row], int]:
+    """Return at most `most` rows, drawn at random and the same each time, and how many there were.
+
+    The rows are read once and not held.  Algorithm R: Vitter, ACM TOMS 11 (1985).
+    """
+    rng = Random(0)
+    kept: list[Row] = []
+    count = 0
+    for row in rows:
+        count += 1
+        if len(kept) < most:
+            kept.append(row)
+        elif (place := rng.randrange(count)) < most:
+            kept[place] = row
+    return kept, count
+
+
+def drawn_note(shown: int, total: int) -> str:
+    """Say that some were left out, where they were."""
+    return f"{shown:,} of {total:,} are drawn, chosen at random." if shown < total else ""

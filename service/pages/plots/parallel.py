@@ -15,6 +15,7 @@ from metadata.query import field_of
 from service import wording
 from service.pages import contexts, run_columns
 from service.pages.plots import figures, tables
+from service.pages.plots.pareto import check_number
 from service.pages.plots.spec import Chart, Drawn, Question
 from service.pages.run_contexts import Plot, Select
 
@@ -39,20 +40,15 @@ class _Scale:
 def _draw(question: Question) -> Drawn:
     names = _axes(question.choice("axes", ", ".join(AXES)))
     colour = question.choice("by", COLOUR)
-    if field_of(colour, param="by").kind not in {"number", "any"}:
-        raise InvalidRequest(
-            f"by is a field of numbers, got {colour[:60]!r}. Choose another.", param="by"
-        )
+    check_number(colour, param="by")
     names = [*(name for name in names if name != colour), colour]
     asked = ["method", "dataset_name", *names]
-    found = [row for row in question.browser.columns(question.view, asked) if row[-1] is not None]
-    found.sort(key=lambda row: (-row[-1], row[0]))
-    shown = figures.evenly(found, MOST_LINES)
+    found = question.browser.columns(question.view, asked, in_order=False)
+    shown, total = figures.drawn((row for row in found if row[-1] is not None), MOST_LINES)
+    shown.sort(key=lambda row: (-row[-1], row[0]))
     return Drawn(
-        plots=(_plot(shown, names, total=len(found)),),
-        figures=contexts.rows(
-            (f"Runs with {run_columns.title_of(colour).lower()}", f"{len(found):,}")
-        ),
+        plots=(_plot(shown, names, total=total),),
+        figures=contexts.rows((f"Runs with {run_columns.title_of(colour).lower()}", f"{total:,}")),
         selects=(
             Select(
                 name="axes",
@@ -89,7 +85,7 @@ def _axes(text: str) -> list[str]:
 
 def _plot(rows: Sequence[tuple[Any, ...]], names: Sequence[str], *, total: int) -> Plot:
     scales = [_scale(name, [row[place + 3] for row in rows]) for place, name in enumerate(names)]
-    notes = [f"{len(rows):,} of {total:,} runs are drawn, evenly chosen."] * (len(rows) < total)
+    notes = [figures.drawn_note(len(rows), total)]
     if len(rows) > MOST_ROWS:
         notes.append(f"The table has the {MOST_ROWS} best of them.")
     colour = run_columns.title_of(names[-1]).lower()
@@ -106,7 +102,7 @@ def _plot(rows: Sequence[tuple[Any, ...]], names: Sequence[str], *, total: int) 
             )
             for row in rows[:MOST_ROWS]
         ),
-        note=" ".join(notes) if rows else f"No run here has {colour}.",
+        note=" ".join(filter(None, notes)) if rows else f"No run here has {colour}.",
         size="plot-wide",
     )
 
@@ -190,7 +186,7 @@ def _scale(name: str, values: Sequence[Any]) -> _Scale:
         return _categories(name, values)
     if not known:
         return _Scale(name, tuple(None for _ in values), ())
-    is_log = figures.spreads(known)
+    is_log = figures.spreads(known) and run_columns.direction(name) <= 0  # gains are differences
     low, high = min(known), max(known)
     steps = (0.0, 0.25, 0.5, 0.75, 1.0) if high > low else (0.5,)
     return _Scale(

@@ -1,9 +1,9 @@
 """Cost against gain, and the runs that none beats."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from metadata.errors import InvalidRequest
-from metadata.looking import unbeaten
 from metadata.query import field_of
 from service import wording
 from service.pages import contexts, run_columns
@@ -14,23 +14,31 @@ from service.pages.run_contexts import Plot, Select
 MOST_DRAWN = 3_000  # of the runs that are beaten
 MOST_ROWS = 200
 COST, GAIN = "train_seconds", "score"
+Point = tuple[Any, ...]  # id, cost, gain, method, dataset
 
 
 def _draw(question: Question) -> Drawn:
     cost, gain = question.choice("cost", COST), question.choice("gain", GAIN)
     for param, name in (("cost", cost), ("gain", gain)):
-        _check_number(name, param=param)
+        check_number(name, param=param)
     names = [cost, gain, "method", "dataset_name"]
-    rows = [row for row in question.browser.columns(question.view, names) if None not in row[1:3]]
-    best = set(unbeaten(row[:3] for row in rows))
-    front = sorted((row for row in rows if row[0] in best), key=lambda row: (row[1], row[0]))
-    datasets = len({row[4] for row in rows})
+    browser, view = question.browser, question.view
+    found = browser.columns(view, names, in_order=False)
+    datasets: set[str] = set()
+    rows, total = figures.drawn(_known(found, datasets), MOST_DRAWN)
+    front = browser.front(view, cost=cost, gain=gain)
+    best = {run.id: run for run in browser.some([row[0] for row in front])}
+    told = [
+        (*row, best[row[0]].configuration.method.name, best[row[0]].task.dataset.name)
+        for row in front
+        if row[0] in best
+    ]
     return Drawn(
-        plots=(_plot(rows, front, cost=cost, gain=gain),),
+        plots=(_plot(rows, told, total, cost=cost, gain=gain, datasets=len(datasets)),),
         figures=contexts.rows(
-            ("Runs with both", f"{len(rows):,}"),
+            ("Runs with both", f"{total:,}"),
             ("Not beaten", f"{len(front):,}"),
-            ("Datasets", f"{datasets:,}"),
+            ("Datasets", f"{len(datasets):,}"),
         ),
         selects=(
             _select("cost", "Cost, the less the better", cost),
@@ -39,22 +47,35 @@ def _draw(question: Question) -> Drawn:
     )
 
 
+def _known(rows: Iterable[Point], datasets: set[str]) -> Iterator[Point]:
+    """Yield the rows that have both values, and note their datasets."""
+    for row in rows:
+        if row[1] is not None and row[2] is not None:
+            datasets.add(row[4])
+            yield row
+
+
 def _plot(
-    rows: list[tuple[Any, ...]], front: list[tuple[Any, ...]], *, cost: str, gain: str
+    rows: Sequence[Point],
+    front: Sequence[Point],
+    total: int,
+    *,
+    cost: str,
+    gain: str,
+    datasets: int,
 ) -> Plot:
-    beaten = figures.evenly([row for row in rows if row not in set(front)], MOST_DRAWN)
+    best = {row[0] for row in front}
+    beaten = [row for row in rows if row[0] not in best]
     title = f"{run_columns.title_of(gain)} against {run_columns.title_of(cost).lower()}"
-    notes = []
-    if len(beaten) < len(rows) - len(front):
-        notes.append(f"Of the runs that are beaten, {MOST_DRAWN:,} are drawn, evenly chosen.")
-    if len({row[4] for row in rows}) > 1 and gain == GAIN:
+    notes = [figures.drawn_note(len(rows), total)]
+    if datasets > 1 and gain == GAIN:
         notes.append("Gains of different datasets do not compare: filter to one dataset.")
     if len(front) > MOST_ROWS:
         notes.append(f"The table has the {MOST_ROWS} cheapest.")
     return Plot(
         id="pareto",
         title=title,
-        label=f"{title}: {len(rows):,} runs, {len(front):,} of them not beaten.",
+        label=f"{title}: {total:,} runs, {len(front):,} of them not beaten.",
         figure=_figure(beaten, front, cost=cost, gain=gain) if rows else None,
         headings=(
             tables.heading("Not beaten"),
@@ -69,12 +90,12 @@ def _plot(
             )
             for row in front[:MOST_ROWS]
         ),
-        note=" ".join(notes) if rows else "No run here has both values.",
+        note=" ".join(filter(None, notes)) if rows else "No run here has both values.",
     )
 
 
 def _figure(
-    beaten: list[tuple[Any, ...]], front: list[tuple[Any, ...]], *, cost: str, gain: str
+    beaten: Sequence[Point], front: Sequence[Point], *, cost: str, gain: str
 ) -> figures.Figure:
     others = _trace(beaten, "beaten") | {
         "mode": "markers",
@@ -96,7 +117,7 @@ def _figure(
     }
 
 
-def _trace(rows: list[tuple[Any, ...]], name: str) -> figures.Figure:
+def _trace(rows: Sequence[Point], name: str) -> figures.Figure:
     return {
         "type": "scatter",
         "name": name,
@@ -108,11 +129,16 @@ def _trace(rows: list[tuple[Any, ...]], name: str) -> figures.Figure:
     }
 
 
-def _words(row: tuple[Any, ...]) -> str:
+def _words(row: Point) -> str:
     return f"{wording.capitalised(wording.method(row[3]))} on {row[4]}"
 
 
-def _check_number(name: str, *, param: str) -> None:
+def check_number(name: str, *, param: str) -> None:
+    """Refuse a field that holds no numbers.
+
+    Raises:
+        InvalidRequest: There is no such field, or it is of another kind.
+    """
     field = field_of(name, param=param)
     if field.kind not in {"number", "any"}:
         raise InvalidRequest(

@@ -28,7 +28,7 @@ function layoutOf(given) {
   return coloured({
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
     font: { family: style().getPropertyValue("--sans").trim(), size: 12.5, color: "--ink" },
-    margin: { l: 56, r: 16, t: 28, b: 48 },
+    margin: { l: 56, r: 16, t: given.showlegend === false ? 12 : 28, b: 48 },
     hoverlabel: { bgcolor: "--card", bordercolor: "--line-strong", font: { color: "--ink" }, align: "left" },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: "--muted" } },
     ...given, ...own,
