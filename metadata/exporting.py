@@ -6,7 +6,7 @@ what the database holds was checked when it was added.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,44 +14,45 @@ from sqlalchemy import Row, String, cast, select
 from sqlalchemy.orm import Session
 
 from metadata.browsing import Browser, View
-from metadata.notes import NOTHING_SAID, notes_of, said
+from metadata.notes import NOTHING_SAID, Note, notes_of, said
 from metadata.query import Field, field_of
 from metadata.run_rows import FIGURES, JSON_PARTS, CurveChunk, RunRow
 
 WHOLE_AT_ONCE = 50  # runs with their curves, of which some are long
 
-Values = dict[str, Any]
+Values = tuple[Any, ...]
+Reader = Callable[[Row[Any], Note], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Fields by name, and what must be read to know them."""
+    """Fields by name, the columns that hold them, and how each is read from a row of those."""
 
-    fields: tuple[Field, ...]
-
-    @property
-    def columns(self) -> list[str]:
-        """Return the columns of `RunRow` that hold them, the id first."""
-        needed = {one.name if one.is_typed else one.name.partition(".")[0] for one in self.fields}
-        return ["id", *(name for name in (*FIGURES, *JSON_PARTS) if name in needed - {"id"})]
-
-    @property
-    def are_said(self) -> bool:
-        """Say whether some are of notes and tags."""
-        return any(one.is_said for one in self.fields)
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    readers: tuple[Reader, ...]
+    are_said: bool
 
 
 def chosen(names: Sequence[str]) -> Chosen:
-    """Return fields by their names.
+    """Return fields by their names, the id first.
 
     Raises:
         BadFilter: A name is no field.
     """
-    return Chosen(fields=tuple(field_of(name, param="fields") for name in names))
+    fields = [field_of(name, param="fields") for name in dict.fromkeys(("id", *names))]
+    needed = {one.name if one.is_typed else one.name.partition(".")[0] for one in fields}
+    columns = tuple(name for name in (*FIGURES, *JSON_PARTS) if name in needed)
+    return Chosen(
+        names=tuple(one.name for one in fields),
+        columns=columns,
+        readers=tuple(_reader(one, columns) for one in fields),
+        are_said=any(one.is_said for one in fields),
+    )
 
 
 def tables(browser: Browser, view: View, names: Sequence[str]) -> Iterator[list[Values]]:
-    """Yield the runs of a view in its order as chosen values by name, the id first, in batches.
+    """Yield the runs of a view in its order as tuples of the id and the named values, in batches.
 
     Raises:
         BadFilter: A name is no field, or the view cannot be read.
@@ -60,7 +61,7 @@ def tables(browser: Browser, view: View, names: Sequence[str]) -> Iterator[list[
     return (_values(session, ids, fields) for session, ids in browser.batches(view))
 
 
-def whole_rows(browser: Browser, view: View) -> Iterator[list[Values]]:
+def whole_rows(browser: Browser, view: View) -> Iterator[list[dict[str, Any]]]:
     """Yield the runs of a view in its order as their columns and `curve`, JSON as text, in batches.
 
     Raises:
@@ -92,41 +93,45 @@ def kinds_met(browser: Browser, view: View, names: Sequence[str]) -> Mapping[str
     met: dict[str, set[type]] = {name: set() for name in names}
     if not met:
         return met
-    for batch in tables(browser, view, names):
-        for row in batch:
-            for name, types in met.items():
-                types.add(type(row[name]))
+    for batch in tables(browser, view, list(met)):
+        for _, *values in batch:
+            for types, value in zip(met.values(), values, strict=True):
+                types.add(type(value))
     return met
 
 
 def _values(session: Session, ids: Sequence[str], fields: Chosen) -> list[Values]:
     query = select(*(getattr(RunRow, name) for name in fields.columns))
-    rows = {row.id: row for row in session.execute(query.where(RunRow.id.in_(ids)))}
+    place = fields.columns.index("id")
+    rows = {row[place]: row for row in session.execute(query.where(RunRow.id.in_(ids)))}
     notes = notes_of(session, ids) if fields.are_said else {}
     return [
-        {"id": run_id}
-        | {
-            one.name: said(notes.get(run_id, NOTHING_SAID))[one.name]
-            if one.is_said
-            else _value(rows[run_id], one)
-            for one in fields.fields
-        }
+        tuple(read(rows[run_id], notes.get(run_id, NOTHING_SAID)) for read in fields.readers)
         for run_id in ids
         if run_id in rows
     ]
 
 
-def _value(row: Row[Any], field: Field) -> Any:
-    if field.is_typed:
-        return getattr(row, field.name)
-    part, *path = field.name.split(".")
-    value = getattr(row, part)
+def _reader(field: Field, columns: Sequence[str]) -> Reader:
+    if field.is_said:
+        return lambda _, note: said(note)[field.name]
+    part, *path = (field.name,) if field.is_typed else field.name.split(".")
+    place = columns.index(part)
+    if not path:
+        return lambda row, _: row[place]
+    return lambda row, _: _at(row[place], path)
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    """Return what stands at a path, None where nothing does."""
     for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
     return None if isinstance(value, dict) else value
 
 
-def _whole(session: Session, ids: Sequence[str]) -> list[Values]:
+def _whole(session: Session, ids: Sequence[str]) -> list[dict[str, Any]]:
     typed = [getattr(RunRow, name) for name in FIGURES]
     texts = [cast(getattr(RunRow, name), String).label(name) for name in JSON_PARTS]
     query = select(*typed, *texts).where(RunRow.id.in_(ids))

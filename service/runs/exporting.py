@@ -8,7 +8,7 @@ of chosen fields cannot be made into runs again.
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -34,7 +34,7 @@ FILE_NAMES: Mapping[Format, str] = {
     "parquet": "runs.parquet",
     "runs": "peftwise-runs.parquet",
 }
-GROUP_ROWS, GROUP_CHARACTERS = 5_000, 8_000_000  # of a row group: what is held in memory
+GROUP_ROWS, GROUP_CHARACTERS = 2_000, 4_000_000  # of a row group: what is held in memory
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run
 _MOMENT = pa.timestamp("us", tz="UTC")
 _TYPES: Mapping[str, pa.DataType] = {
@@ -63,36 +63,47 @@ def exported(
     if form == "csv":
         return csv_lines(tables(browser, view, names), names)
     if form == "runs":
-        return parquet_bytes(whole_rows(browser, view), schema_of_runs())
+        schema = schema_of_runs()
+        wanted = schema.names
+        whole = whole_rows(browser, view)
+        batches = ([tuple(row[name] for name in wanted) for row in rows] for rows in whole)
+        return parquet_bytes(batches, schema)
     schema = _schema(browser, view, names)
-    batches = ([_typed(row, schema) for row in batch] for batch in tables(browser, view, names))
-    return parquet_bytes(batches, schema)
+    casts = [_cast_to(field.type) for field in schema]
+    return parquet_bytes(
+        (
+            [tuple(cast(v) for cast, v in zip(casts, row, strict=True)) for row in rows]
+            for rows in tables(browser, view, names)
+        ),
+        schema,
+    )
 
 
-def csv_lines(batches: Iterable[Iterable[Values]], names: Sequence[str]) -> Iterator[bytes]:
+def csv_lines(batches: Iterable[Sequence[Values]], names: Sequence[str]) -> Iterator[bytes]:
     """Yield a header, then the lines of each batch; texts that a spreadsheet would run are quoted.
 
     Tags are parted by commas.
     """
-    columns = _with_id(names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for batch in batches:
-        for row in batch:
-            writer.writerow([_harmless(_plain(row[name])) for name in columns])
-        yield _emptied(text)
+    writer.writerow(_with_id(names))
     yield _emptied(text)
+    for rows in batches:
+        writer.writerows([_harmless(value) for value in row] for row in rows)
+        yield _emptied(text)
 
 
-def parquet_bytes(batches: Iterable[Iterable[Values]], schema: pa.Schema) -> Iterator[bytes]:
+def parquet_bytes(batches: Iterable[Sequence[Values]], schema: pa.Schema) -> Iterator[bytes]:
     """Yield a Parquet file, a row group at a time."""
-    file = io.BytesIO()
-    sink = _Sent(file)
+    sink = _Sent(io.BytesIO())
     with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
         yield sink.taken()
         for rows in _groups(batches):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            columns = zip(*rows, strict=True)
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
             yield sink.taken()
     yield sink.taken()
 
@@ -122,14 +133,13 @@ class _Sent(io.RawIOBase):
         return found
 
 
-def _groups(batches: Iterable[Iterable[Values]]) -> Iterator[list[Values]]:
-    """Gather rows into groups that are neither many nor large."""
+def _groups(batches: Iterable[Sequence[Values]]) -> Iterator[list[Values]]:
+    """Gather rows into groups that are neither many nor large; what is long in them is text."""
     rows: list[Values] = []
     characters = 0
     for batch in batches:
-        for row in batch:
-            rows.append(row)
-            characters += len(row.get("curve", ""))
+        rows += batch
+        characters += sum(len(one) for row in batch for one in row if isinstance(one, str))
         if len(rows) >= GROUP_ROWS or characters >= GROUP_CHARACTERS:
             yield rows
             rows, characters = [], 0
@@ -155,16 +165,13 @@ def _type(field: Field, met: Mapping[str, set[type]]) -> pa.DataType:
     return pa.float64() if types and types <= {int, float} else pa.string()
 
 
-def _typed(row: Values, schema: pa.Schema) -> Values:
-    return {field.name: _cast(row[field.name], field.type) for field in schema}
-
-
-def _cast(value: Any, kind: pa.DataType) -> Any:
-    if value is None:
-        return None
-    if kind == pa.float64():
-        return float(value)  # Arrow refuses whole numbers that a float would round
-    return str(value) if kind == pa.string() else value
+def _cast_to(kind: pa.DataType) -> Callable[[Any], Any]:
+    """Return what makes values fit a column."""
+    if kind == pa.float64():  # Arrow refuses whole numbers that a float would round
+        return lambda value: None if value is None else float(value)
+    if kind == pa.string():
+        return lambda value: None if value is None else str(value)
+    return lambda value: value
 
 
 def _with_id(names: Sequence[str]) -> list[str]:
@@ -178,11 +185,9 @@ def _emptied(text: io.StringIO) -> bytes:
     return found
 
 
-def _plain(value: Any) -> Any:
+def _harmless(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
     if isinstance(value, datetime):
         return value.isoformat()
     return ", ".join(value) if isinstance(value, list) else value
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
