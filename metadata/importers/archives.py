@@ -12,7 +12,7 @@ from typing import IO
 
 from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import text_of
-from metadata.importers.files import DEEPEST_FOLDER, MIB, READABLE
+from metadata.importers.files import DEEPEST_FOLDER, MIB, READABLE, head
 from metadata.importers.spec import Refused
 
 MOST_FILES = 20_000
@@ -24,8 +24,7 @@ _PACKINGS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 def is_zip(path: Path) -> bool:
     """Say whether a file begins like a zip archive."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    return head(path, 4) == b"PK\x03\x04"
 
 
 def unpack(path: Path, folder: Path) -> list[Refused]:

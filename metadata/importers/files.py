@@ -19,7 +19,7 @@ READABLE = frozenset(
     {".json", ".yaml", ".yml", ".csv", ".tsv", ".parquet", ".db", ".sqlite", ".sqlite3"}
 )
 MIB = 2**20
-LARGEST_JSON_BYTES = 128 * MIB  # the state of a Trainer that logged each of a million steps
+LARGEST_JSON_BYTES = 32 * MIB  # a Trainer that logged 200,000 times; as objects ten times that
 LARGEST_YAML_BYTES = MIB
 DEEPEST_FOLDER = 24
 MOST_ENTRIES = 200_000
@@ -55,8 +55,11 @@ class Place:
 
     def folders(self) -> list[str]:
         """Return the names of folders inside this one."""
-        with os.scandir(self.path) as found:
-            return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+        try:
+            with os.scandir(self.path) as found:
+                return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+        except OSError:  # not ours to look into
+            return []
 
 
 def file_at(path: Path) -> Place:
@@ -85,8 +88,11 @@ def walk(root: Path) -> Iterator[Place]:
 
 
 def _folder(path: Path, root: Path) -> Place:
-    with os.scandir(path) as found:
-        names = sorted(entry.name for entry in found)
+    try:
+        with os.scandir(path) as found:
+            names = sorted(entry.name for entry in found)
+    except OSError:  # not ours to look into
+        names = []
     inside = {name: path / name for name in names if _is_readable(path / name, root)}
     return Place(path=path, root=root, files=inside)
 
@@ -106,6 +112,15 @@ def _is_inside(path: Path, root: Path) -> bool:
         return path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a loop of links
         return False
+
+
+def head(path: Path, size_bytes: int) -> bytes:
+    """Return the first bytes of a file, none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size_bytes)
+    except OSError:
+        return b""
 
 
 def read_json(path: Path) -> Any:

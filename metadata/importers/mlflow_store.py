@@ -4,10 +4,11 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from metadata.importers.files import Place
+from metadata.importers.files import Place, head
 from metadata.importers.mlflow_runs import MOST_POINTS, Point, draft_of
 from metadata.importers.mlflow_server import read_address
 from metadata.importers.spec import Given, ImporterSpec, Item, Refused
@@ -36,13 +37,12 @@ def claims(place: Place) -> bool:
     """Say whether a file is SQLite with MLflow's tables."""
     if place.is_folder or place.path.suffix.lower() not in SUFFIXES:
         return False
-    with place.path.open("rb") as file:
-        if file.read(len(HEAD)) != HEAD:
-            return False
+    if head(place.path, len(HEAD)) != HEAD:
+        return False
     try:
         with closing(_open(place.path)) as store:
             return _tables(store) >= _NEEDED
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeError):  # it quotes what it cannot read
         return False
 
 
@@ -62,6 +62,7 @@ def _open(path: Path) -> sqlite3.Connection:
     """Open a store to read: nothing in it runs, grows or lasts beyond what a store needs."""
     # Its log of writes is left aside: it would have to be played back into the file.
     store = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    store.text_factory = partial(str, encoding="utf-8", errors="replace")
     store.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE_BYTES)
     store.execute("PRAGMA trusted_schema = OFF")
     store.execute("PRAGMA cell_size_check = ON")

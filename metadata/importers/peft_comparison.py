@@ -5,7 +5,7 @@ from typing import Any
 
 from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import leaves, number_of, text_of, whole_of
-from metadata.importers.files import Place, read_object
+from metadata.importers.files import Place, head, read_object
 from metadata.importers.names import split_of
 from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
 from metadata.records import Measurement, Scalar
@@ -19,9 +19,8 @@ def claims(place: Place) -> bool:
     """Say whether a JSON file begins like a result of the comparison."""
     if place.is_folder or place.path.suffix.lower() != ".json":
         return False
-    with place.path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    return b'"run_info"' in head and b'"train_config"' in head
+    begins = head(place.path, HEAD_BYTES)
+    return b'"run_info"' in begins and b'"train_config"' in begins
 
 
 def read(place: Place, given: Given) -> Iterator[Item]:

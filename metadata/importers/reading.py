@@ -51,9 +51,11 @@ def runs_at(
         raise InvalidRequest(f"There is no file or folder {path.name[:100]!r}. Check the path.")
     elif is_zip(path):
         with tempfile.TemporaryDirectory(prefix="peftwise-import-", dir=scratch) as folder:
-            for refused in unpack(path, Path(folder)):
+            inner = Path(folder) / (re.sub(r"[^\w.-]", "_", path.stem).strip(".") or "archive")
+            inner.mkdir()
+            for refused in unpack(path, inner):
                 intake.refuse(refused)
-            yield from _runs_in(Path(folder), specs, given, intake, now)
+            yield from _runs_in(inner, specs, given, intake, now)
     else:
         yield from _runs_of_file(path, specs, given, intake, now, is_asked=importer is not None)
 

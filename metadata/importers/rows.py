@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metadata.errors import InvalidRequest
+from metadata.importers.files import head
 
 LONGEST_LINE = 2**20  # of characters; a row of a table of runs has some hundred
 MOST_COLUMNS = 2_000
@@ -26,10 +27,9 @@ def csv_rows(path: Path) -> Iterator[dict[str, Any]]:
         InvalidRequest: A line is too long, not of that encoding, or no CSV; rows before it have
             been yielded.
     """
-    with path.open("rb") as file:
-        encoding = "utf-16" if file.read(2) in _UTF16 else "utf-8-sig"
+    encoding = "utf-16" if head(path, 2) in _UTF16 else "utf-8-sig"
     number = 1
-    with path.open(encoding=encoding, newline="") as file:
+    with _opened(path, encoding) as file:
         try:
             lines = _lines(file)
             first = next(lines, "")
@@ -47,6 +47,13 @@ def csv_rows(path: Path) -> Iterator[dict[str, Any]]:
             raise InvalidRequest(
                 f"Row {number + 1} of {path.name} cannot be read as CSV: {str(error)[:100]}."
             ) from None
+
+
+def _opened(path: Path, encoding: str) -> TextIO:
+    try:
+        return path.open(encoding=encoding, newline="")
+    except OSError as error:
+        raise InvalidRequest(f"{path.name} cannot be read ({type(error).__name__}).") from None
 
 
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:

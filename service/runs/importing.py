@@ -84,7 +84,8 @@ def keep_runs(engine: Engine, history: History, runs: Iterator[Run]) -> Kept:
         count = history.add_many(new.values()) if new else 0
         added += count
         unchanged += len(batch) - count
-        teaching += sum(can_teach(run) for run in new.values())
+        kept = _known(engine, list(new))  # less those that were deleted for good before
+        teaching += sum(can_teach(run) for run in new.values() if run.id in kept)
     return Kept(
         added=added,
         unchanged=unchanged,

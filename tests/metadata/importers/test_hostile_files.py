@@ -241,6 +241,27 @@ def test_a_store_whose_views_never_end_is_given_up(
     assert taken.runs == []  # `params` is no table: it is not even taken for a store
 
 
+def test_a_file_that_may_not_be_read_is_refused_or_left_aside(
+    tmp_path: Path, take: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs.csv").write_text("model,method\ngpt2,lora\n")
+    (tmp_path / "result.json").write_text("{}")
+    opened = Path.open
+
+    def refuse(path: Path, *args: Any, **options: Any) -> Any:
+        if path.parent == tmp_path:
+            raise PermissionError(13, "not yours", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)  # tests may run as root, who may read all
+
+    taken = take(tmp_path)
+
+    assert taken.runs == []
+    assert "PermissionError" in taken.report.refused[0].reason
+    assert taken.report.left_aside == ["result.json"]
+
+
 def zip_of(path: Path, **files: bytes) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

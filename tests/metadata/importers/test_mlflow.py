@@ -1,6 +1,7 @@
 """MLflow's store and its server, as MLflow 3.17.2 wrote and answered them."""
 
 import json
+import random
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -120,6 +121,21 @@ def test_a_store_is_left_as_it_was(store: Path, take: Any) -> None:
 
     assert store.read_bytes() == before
     assert [path.name for path in store.parent.iterdir()] == ["mlflow.db"]
+
+
+def test_a_store_with_broken_bytes_is_read_as_far_as_it_goes_or_refused(
+    store: Path, take: Any
+) -> None:
+    whole, rng = store.read_bytes(), random.Random(0)
+    for _ in range(60):
+        broken = bytearray(whole)
+        for place in rng.sample(range(len(broken)), 20):
+            broken[place] = rng.randrange(256)
+        store.write_bytes(broken)
+
+        taken = take(store.parent)
+
+        assert len(taken.runs) <= 3
 
 
 def test_neither_users_nor_paths_nor_tokens_are_kept(store: Path, take: Any) -> None:
