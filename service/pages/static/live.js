@@ -2,7 +2,7 @@
 // regions that differ are put in place of this one's. A tab that is hidden lets go of its stream.
 // Without scripts the page reloads by itself.
 
-const QUIET_MS = 400; // between two looks, however much is told
+const QUIET_MS = 700; // between two looks, however much is told
 const RETRY_MS = 5000; // after a stream that was refused, or a server that is away
 const KINDS = ["event", "points", "log", "progress", "job", "gone"];
 
@@ -13,6 +13,7 @@ let source = null;
 let timer = null; // of the next look
 let clock = null; // of looks that nothing is told about
 let retry = null; // of a stream that was refused
+let lookedAt = 0;
 let isLooking = false;
 let isStale = false;
 
@@ -85,13 +86,16 @@ async function look() {
     setTimeout(lookSoon, RETRY_MS); // the server may be away for a moment
   } finally {
     isLooking = false;
+    lookedAt = performance.now();
   }
   tick();
   if (isStale) lookSoon();
 }
 
+// At once where nothing was told for a while.
 function lookSoon() {
-  if (timer === null && !document.hidden) timer = setTimeout(look, QUIET_MS);
+  if (timer !== null || document.hidden) return;
+  timer = setTimeout(look, Math.max(0, lookedAt + QUIET_MS - performance.now()));
 }
 
 // What no stream tells of, such as how long ago something was, is looked at from time to time.
