@@ -291,7 +291,7 @@ def peak_kib(path: Path) -> tuple[int, int]:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_memory_does_not_grow_with_a_table(tmp_path: Path, kind: str) -> None:
     peaks = {}
-    for count in (800, 3200):
+    for count in (800, 5600):
         rows = [
             # One in ten is a run: the others are read as it is, and soon refused.
             {
@@ -300,7 +300,7 @@ def test_memory_does_not_grow_with_a_table(tmp_path: Path, kind: str) -> None:
                 "seed": n,
                 "notes": f"{n} " + "x" * 20_000,
                 "state": "running" if n % 10 else "finished",
-            }  # fmt: skip
+            }
             for n in range(count)
         ]
         path = tmp_path / f"runs-{count}.{kind}"
@@ -313,4 +313,4 @@ def test_memory_does_not_grow_with_a_table(tmp_path: Path, kind: str) -> None:
         found, peaks[count] = peak_kib(path)
         assert found == count
 
-    assert peaks[3200] - peaks[800] < 20 * 1024  # the table itself is 48 MB larger
+    assert peaks[5600] - peaks[800] < 40 * 1024  # Arrow keeps some; the table is 96 MB larger
