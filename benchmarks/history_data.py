@@ -38,6 +38,8 @@ from metadata.run_rows import CHUNK_POINTS, FIGURES, JSON_PARTS, columns
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 DATASETS, MODELS, CURVES = 40, 8, 1000
 ROWS_AT_ONCE = 10_000
+DRAWN = 100_000  # for PostgreSQL
+SECONDS_APART = 37
 RARE_DATASET = DATASETS - 1
 FAILURES = ("diverged", "out_of_memory", "timed_out", "failed")
 REASONS = (
@@ -88,23 +90,45 @@ def fill_sqlite(file: Path, count: int, points: int, *, seed: int = 0) -> None:
 
 
 def fill_postgresql(url: str, count: int, points: int, *, seed: int = 0) -> None:
-    """Make the tables in a database and fill them."""
+    """Make the tables in a database and fill them.
+
+    At most 100,000 runs are drawn; more are the same again, later and under other ids.
+    """
     import psycopg  # an optional extra
 
     open_database(url).dispose()
-    pool = curves(points, seed=seed)
+    drawn, pool = min(count, DRAWN), curves(points, seed=seed)
     plain = parse_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain) as database, database.cursor() as cursor:
-        for number, some in _numbered_batches(rows(count, seed=seed)):
+        for number, some in _numbered_batches(rows(drawn, seed=seed)):
             with cursor.copy(f"COPY runs ({_listed(NAMES)}) FROM STDIN") as copy:
                 for row in some:
                     copy.write_row([row[name] for name in NAMES])
             with cursor.copy("COPY curves (run_id, chunk, points) FROM STDIN") as copy:
                 for chunk in _chunks(number, some, pool):
                     copy.write_row(chunk)
+        for further in range(drawn, count, drawn):
+            cursor.execute(_repeated("runs", NAMES, further, drawn))
+            cursor.execute(_repeated("curves", ("run_id", "chunk", "points"), further, drawn))
             database.commit()
+        database.commit()
         database.autocommit = True
         cursor.execute("VACUUM (ANALYZE)")  # as autovacuum does by itself after a while
+
+
+def _repeated(table: str, names: tuple[str, ...], further: int, drawn: int) -> str:
+    """Return SQL that adds the drawn rows again, their numbers and times moved on."""
+    key = "run_id" if table == "curves" else "id"
+    moved = {
+        key: f"'run-' || lpad((substr({key}, 5)::bigint + {further})::text, 12, '0')",
+        "created_at": f"created_at + {further} * interval '{SECONDS_APART} seconds'",
+    }
+    chosen = ", ".join(moved.get(name, f'"{name}"') for name in names)
+    last = f"run-{drawn:012d}"
+    return (
+        f"INSERT INTO {table} ({_listed(names)}) "
+        f"SELECT {chosen} FROM {table} WHERE {key} < '{last}' AND {key} LIKE 'run-0%'"
+    )
 
 
 def _numbered_batches(
@@ -167,7 +191,7 @@ def _run(number: int, task: Task, rng: np.random.Generator) -> Run:
         core=bool(rng.random() < 0.2),
         versions={"torch": f"2.{rng.integers(8, 14)}.0", "peft": f"0.{rng.integers(15, 22)}.0"},
         origin=Origin(source=("worker", "campaign", "mlflow")[int(rng.integers(3))]),
-        created_at=FIRST_DAY + timedelta(seconds=37 * number),
+        created_at=FIRST_DAY + timedelta(seconds=SECONDS_APART * number),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from metadata.database import Base, Text, UtcDateTime
@@ -19,6 +19,8 @@ from metadata.records import SUPERVISED, Measurement, Run, Scalar
 SUPERVISED_JSON = SUPERVISED.model_dump_json()
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CHUNK_POINTS = 500  # about 20 kB of JSON, one read for most runs
+
+HAS_REASON = text("reason <> ''")
 
 Figures = dict[str, Scalar | datetime]
 CurveRow = dict[str, Any]
@@ -88,6 +90,14 @@ class RunRow(Base):
         Index(None, "model_id"),
         Index(None, "origin_source"),
         Index(None, "pair", "configuration_key"),
+        Index(None, "train_seconds", "id"),
+        Index(
+            "ix_runs_with_reason",
+            "created_at",
+            "id",
+            sqlite_where=HAS_REASON,
+            postgresql_where=HAS_REASON,
+        ),
     )
 
 

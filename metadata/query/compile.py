@@ -18,7 +18,7 @@ from metadata.query.errors import BadFilter
 from metadata.query.fields import Field, Kind, find_field, near_names
 from metadata.query.grammar import All, Any, Not, Term, Tree, parse
 from metadata.query.words import Word
-from metadata.run_rows import RunRow
+from metadata.run_rows import HAS_REASON, RunRow
 
 _KINDS: Mapping[str, Kind] = {"number": "number", "text": "text", "keyword": "flag"}
 _ESCAPE = "\\"
@@ -135,7 +135,11 @@ class _Comparison:
     def _like(self, column: ColumnElement[AnyValue]) -> ColumnElement[bool]:
         if self._kind not in {"text", "tags"}:
             raise self._bad(self._term.field, f"like compares texts, {self._field.name} is none.")
-        return column.ilike(self._plain(self._term.values[0]), escape=_ESCAPE)
+        pattern = self._plain(self._term.values[0])
+        found = column.ilike(pattern, escape=_ESCAPE)
+        if self._field.name == "reason" and pattern.strip("%"):  # what an index of reasons finds
+            return and_(HAS_REASON, found)
+        return found
 
     def _kind_of_values(self) -> Kind:
         """Return what is compared: what the field is, or what the values are where it is open."""
