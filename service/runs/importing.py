@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 100
 
 
 class EvidenceCount(Record):
-    """How much is known: runs, and of how many models, datasets and methods."""
+    """How much is known: runs, and of how many models, datasets (all sizes as one) and methods."""
 
     runs: int
     models: int
@@ -63,7 +63,7 @@ def count_evidence(engine: Engine) -> EvidenceCount:
     query = select(
         func.count(RunRow.id),
         func.count(distinct(RunRow.model_id)),
-        func.count(distinct(RunRow.dataset_sha256)),
+        func.count(distinct(RunRow.dataset_group)),
         func.count(distinct(RunRow.method)),
     )
     with read_session(engine) as session:
