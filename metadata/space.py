@@ -5,7 +5,7 @@ active where its entry is chosen. The learning rate is searched as a multiple of
 `priors.usual_rate`, so that one space serves models of every width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from math import ceil, log2
@@ -42,6 +42,7 @@ from metadata.records import (
 )
 
 __all__ = [
+    "asked",
     "build_space",
     "check",
     "default_configuration",
@@ -49,6 +50,7 @@ __all__ = [
     "neighbours",
     "sample",
     "suited",
+    "values_of",
     "width_rule_configuration",
 ]
 
@@ -133,6 +135,26 @@ def sample(
     return found[:count]
 
 
+def asked(
+    model: ModelProfile,
+    ask: Callable[[Any], Scalar],
+    *,
+    methods: Sequence[str] | None = None,
+    optimizers: Sequence[str] | None = None,
+) -> Configuration:
+    """Return the configuration whose values `ask` gives, one hyperparameter after another.
+
+    Only those are asked for that the choices before leave active, as a tuner of another make needs.
+    The configuration may be one that cannot exist: see `exists`.
+    """
+    space = build_space(model, methods=methods, optimizers=optimizers)
+    values: Values = {name: ask(space[name]) for name in _TABLES}
+    for name in space:
+        if name not in values and _is_active(name, values):
+            values[name] = ask(space[name])
+    return _decode(values, _base(model), model)
+
+
 def neighbours(
     configuration: Configuration,
     model: ModelProfile,
@@ -153,7 +175,7 @@ def neighbours(
         for names, name in zip((methods, optimizers), own, strict=True)
     ]
     space = build_space(model, methods=allowed[0], optimizers=allowed[1])
-    start = _encode(configuration, model)
+    start = values_of(configuration, model)
     tries = range(MOST_DRAWS * count)
     moves = (_decode(_moved(start, space, rng), configuration, model) for _ in tries)
     return list(islice((one for one in moves if exists(one, model)), count))
@@ -212,7 +234,8 @@ def suited(configuration: Configuration, task: Task) -> Configuration:
     )
 
 
-def _encode(configuration: Configuration, model: ModelProfile) -> Values:
+def values_of(configuration: Configuration, model: ModelProfile) -> Values:
+    """Return what the space of a model would have to choose for a configuration."""
     method, optimizer = configuration.method, configuration.optimizer
     values: Values = {
         "method": method.name,

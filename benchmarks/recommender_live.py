@@ -1,0 +1,235 @@
+"""First answers trained live, on pairs whose dataset was left out of everything.
+
+    python benchmarks/recommender_live.py --data FOLDER --base-model FOLDER --output FOLDER
+        [--runs FILE] [--pairs 24] [--seeds 2] [--tpe 16] [--processes 2] [--all-methods]
+
+FILE is a Parquet file of runs, the shipped ones by default. A pair of each of so many datasets is
+drawn among those that can be trained here. Knowledge is fitted without its dataset, and what is
+answered first is trained and scored as the campaign does: by the service, by the greedy portfolio,
+and by the default at the width rule's rate. With --tpe, Optuna's TPE searches the whole space for
+so many runs, from nothing and beginning with the first 8 of the portfolio. Regret is that of the
+pair in the table: 0 for the best of its core, 1 for the median; a live run may be better than the
+best. Adapters only, unless --all-methods. What the output folder holds is not trained again.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import optuna
+from ConfigSpace import CategoricalHyperparameter, Constant, UniformIntegerHyperparameter
+
+from metadata.evaluation import bootstrap
+from metadata.kinds import restrict
+from metadata.knowledge import Knowledge, fit_knowledge
+from metadata.methods import METHODS
+from metadata.optimizers import OPTIMIZERS
+from metadata.priors import carry_over
+from metadata.records import Configuration
+from metadata.regret import WORST_REGRET
+from metadata.runs_file import SHIPPED_RUNS, read_runs
+from metadata.space import asked, exists, suited, values_of, width_rule_configuration
+from metadata.table import Table, build_table
+from service.recommender.answer import answer_question
+from service.recommender.question import Question
+from training_worker.campaign import run_items
+from training_worker.campaigns.pairs import Pair, find_pairs
+from training_worker.campaigns.plan import Item, affordable, item_of
+from training_worker.campaigns.results import Results
+from training_worker.campaigns.sources import find_sources
+
+WARM = 8  # runs of the portfolio before TPE
+LONGEST = 4.0  # times a normal run, as the campaign allows winners
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """One pair, its scale of regret, and the knowledge that never saw its dataset."""
+
+    pair: Pair
+    best: float
+    spread: float
+    known: Knowledge
+    methods: tuple[str, ...]
+
+    def regret(self, score: float | None) -> float:
+        """Return the regret of a score; below 0 it beats the core."""
+        if score is None:
+            return WORST_REGRET
+        return min((self.best - score) / self.spread, WORST_REGRET)
+
+
+Player = Callable[[Held], Configuration]
+
+
+def service_says(held: Held) -> Configuration:
+    """Return the first answer of the service."""
+    question = Question(task=held.pair.task, methods=held.methods, count=1)
+    answer = answer_question(question, held.known, now=datetime.now(UTC))
+    return answer.configurations[0].configuration
+
+
+def portfolio_says(held: Held, place: int = 0) -> Configuration:
+    """Return an entry of the greedy portfolio, carried over to the model."""
+    entries = [e for e in held.known.portfolio if e.configuration.method.name in held.methods]
+    entry = entries[min(place, len(entries) - 1)]
+    return carry_over(entry.configuration, known=entry.model, new=held.pair.task.model)
+
+
+def width_rule_says(held: Held) -> Configuration:
+    """Return the default at the width rule's rate."""
+    return width_rule_configuration(held.pair.task)
+
+
+PLAYERS: Mapping[str, Player] = {
+    "Peftwise": service_says,
+    "portfolio": portfolio_says,
+    "width rule": width_rule_says,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """Trains what is not trained yet, in a folder, and looks scores up there."""
+
+    output: Path
+    processes: int
+    seeds: int
+
+    def scores(self, pair: Pair, configurations: Sequence[Configuration]) -> list[float | None]:
+        """Return the mean score over the seeds of each; None where one failed."""
+        wanted = [list(self._items(pair, one)) for one in configurations]
+        run_items(
+            (item for items in wanted for item in items), self.output, processes=self.processes
+        )
+        runs = Results(self.output).of(pair.task.pair)
+        found = [[runs[item.run_id].score for item in items] for items in wanted]
+        return [None if None in one else float(np.mean([s or 0.0 for s in one])) for one in found]
+
+    def _items(self, pair: Pair, configuration: Configuration) -> Iterator[Item]:
+        fitted = suited(configuration, pair.task)
+        for seed in range(self.seeds):
+            yield item_of(pair, fitted.model_copy(update={"seed": seed}), detail="live")
+
+
+def main() -> int:
+    """Train and print."""
+    options = _parse()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    table = build_table(read_runs(options.runs))
+    trainer = Trainer(output=options.output, processes=options.processes, seeds=options.seeds)
+    regret: dict[str, list[float]] = {}
+    for held in _held_out(table, options):
+        said = [player(held) for player in PLAYERS.values()]
+        for name, score in zip(PLAYERS, trainer.scores(held.pair, said), strict=True):
+            regret.setdefault(name, []).append(held.regret(score))
+        for warm in (0, WARM) if options.tpe else ():
+            name = f"TPE, {options.tpe} runs" + (f" after {warm} of the portfolio" if warm else "")
+            regret.setdefault(name, []).append(_search(held, trainer, options.tpe, warm=warm))
+        last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in regret.items())
+        print(f"{held.pair.task.dataset.name} on {held.pair.task.model.id}: {last}", flush=True)
+    _print(regret)
+    return 0
+
+
+def _held_out(table: Table, options: argparse.Namespace) -> Iterator[Held]:
+    """Yield a pair of each of some datasets."""
+    methods = tuple(n for n in METHODS if options.all_methods or n != "full")
+    judged = table if options.all_methods else restrict(table, "peft")
+    here = {
+        pair.task.pair: pair for pair in find_pairs(find_sources(options.data), options.base_model)
+    }
+    rng = Random(0)
+    pairs = [int(p) for p in judged.usable if table.tasks[int(p)].pair in here]
+    by_group: dict[int, list[int]] = {}
+    for pair in pairs:
+        by_group.setdefault(int(table.group_P[pair]), []).append(pair)
+    groups = rng.sample(sorted(by_group), min(options.pairs, len(by_group)))
+    for group in groups:
+        place = rng.choice(by_group[group])
+        rows = (judged.pair_N == place) & judged.core_N & np.isfinite(judged.regret_N)
+        pairs_left = {table.tasks[p].pair for p in np.flatnonzero(table.group_P == group)}
+        known = [run for run in table.runs if run.task.pair not in pairs_left]
+        yield Held(
+            pair=here[table.tasks[place].pair],
+            best=float(np.nanmax(judged.score_N[rows])),
+            spread=float(judged.spread_P[place]),
+            known=fit_knowledge(known),
+            methods=methods,
+        )
+
+
+def _search(held: Held, trainer: Trainer, count: int, *, warm: int) -> float:
+    """Return the regret of the best of a search by TPE."""
+    study = optuna.create_study(
+        direction="minimize", sampler=optuna.samplers.TPESampler(seed=0, multivariate=False)
+    )
+    for place in range(warm):
+        study.enqueue_trial(values_of(portfolio_says(held, place), held.pair.task.model))
+    best = WORST_REGRET
+    optimizers = [name for name, spec in OPTIMIZERS.items() if not spec.needs_cuda]
+    for _ in range(count):
+        trial = study.ask()
+        drawn = asked(
+            held.pair.task.model,
+            partial(_suggest, trial),
+            methods=held.methods,
+            optimizers=optimizers,
+        )
+        regret = WORST_REGRET
+        if exists(drawn, held.pair.task.model):
+            fitted = affordable(drawn, held.pair, budget=LONGEST)
+            regret = held.regret(trainer.scores(held.pair, [fitted])[0])
+        study.tell(trial, regret)
+        best = min(best, regret)
+    return best
+
+
+def _suggest(trial: optuna.Trial, one: Any) -> Any:
+    """Have Optuna choose a value of one of ConfigSpace's hyperparameters."""
+    if isinstance(one, Constant):
+        return one.value
+    if isinstance(one, CategoricalHyperparameter):
+        return trial.suggest_categorical(one.name, list(one.choices))
+    if isinstance(one, UniformIntegerHyperparameter):
+        return trial.suggest_int(one.name, one.lower, one.upper, log=one.log)
+    return trial.suggest_float(one.name, one.lower, one.upper, log=one.log)
+
+
+def _print(regret: Mapping[str, Sequence[float]]) -> None:
+    rng = np.random.default_rng(0)
+    print(f"\nregret of the first answer, trained, on {len(regret['Peftwise'])} pairs left out")
+    ours = np.array(regret["Peftwise"])
+    for name, values in regret.items():
+        lead = bootstrap(ours - np.array(values), rng=rng, draws=10_000)
+        print(
+            f"  {name:40} {np.mean(values):.3f}   ours less this {lead.mean:+.3f} "
+            f"({lead.low:+.3f} to {lead.high:+.3f})"
+        )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=Path, default=SHIPPED_RUNS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base-model", action="append", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--tpe", type=int, default=0, help="runs of each search; 0: none")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--all-methods", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
