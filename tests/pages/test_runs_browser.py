@@ -16,7 +16,7 @@ from tests.pages.axe import serious_faults
 from tests.service.test_pages import HOSTILE, make_run
 
 OpenTab = Callable[..., Any]
-MANY = 2_000
+MANY = 400
 MOST_BYTES = 250_000  # of a first load without charts
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 TABLE = ("/runs", "/runs?filter=scor > 1", "/runs?columns=id,reason,tags,note,created_at")

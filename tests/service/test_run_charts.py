@@ -11,7 +11,7 @@ from sqlalchemy import update
 from metadata.database import write_session
 from metadata.records import Run
 from service.app import create_app
-from service.pages.plots import CHARTS, figures
+from service.pages.plots import CHARTS, figures, importance
 from service.settings import Settings
 from service.tables import JobRow
 from tests.service.test_pages import EXAMPLES, Html, ask, jsonl, make_run, parse, train
@@ -258,6 +258,19 @@ def test_too_few_runs_for_importance_are_told_in_the_place_of_the_chart(
 
     assert response.status_code == 200
     assert "needs 30 scored runs" in response.text
+
+
+def test_very_many_runs_are_weighed_only_when_asked_for(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "QUICK_RUNS", 100)
+
+    waits = client.get("/runs/explore/knobs")
+    asked = client.get("/runs/explore/knobs?datasets=together")
+
+    assert "takes a minute" in waits.text
+    assert not parse(waits).find("script", type="application/json")
+    assert figure_of(parse(asked), "knobs")
 
 
 def test_each_dataset_has_its_own_importance(client: TestClient) -> None:

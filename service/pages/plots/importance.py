@@ -12,15 +12,24 @@ from service.pages.run_columns import Cell
 from service.pages.run_contexts import Plot, Select
 
 MOST_DRAWN = 20  # knobs
-_OVER_ALL, _EACH = "", "each"
+QUICK_RUNS = 5_000  # more take a minute or longer: they are weighed when asked for
+_TOGETHER, _EACH = "together", "each"
 
 
 def _draw(question: Question) -> Drawn:
-    each = question.choice("datasets", _OVER_ALL) == _EACH
+    chosen = question.choice("datasets", "")
+    each = chosen == _EACH
+    count = 0 if chosen else question.browser.count(question.view)
+    if count > QUICK_RUNS:
+        return _refused(
+            f"To weigh the knobs of {count:,} runs takes a minute or longer. Narrow the filter, "
+            "or choose Show to weigh them all.",
+            each=each,
+        )
     try:
         found = importance(question.browser, question.view, by_dataset=each)
     except TooFewRuns as error:
-        return Drawn(plots=(_nothing(str(error)),), selects=(_select(each=each),))
+        return _refused(str(error), each=each)
     over_all, *apart = found
     names = _dataset_names(question) if each else {}
     plots = [_bars(over_all)]
@@ -41,16 +50,17 @@ def _select(*, each: bool) -> Select:
     return Select(
         name="datasets",
         label="Datasets",
-        value=_EACH if each else _OVER_ALL,
+        value=_EACH if each else _TOGETHER,
         options=(
-            contexts.Row(name=_OVER_ALL, value="all together"),
+            contexts.Row(name=_TOGETHER, value="all together"),
             contexts.Row(name=_EACH, value="each apart too"),
         ),
     )
 
 
-def _nothing(why: str) -> Plot:
-    return Plot(
+def _refused(why: str, *, each: bool) -> Drawn:
+    """Return no figure, and why."""
+    nothing = Plot(
         id="knobs",
         title="Importance of knobs",
         label="",
@@ -59,6 +69,7 @@ def _nothing(why: str) -> Plot:
         rows=(),
         note=why,
     )
+    return Drawn(plots=(nothing,), selects=(_select(each=each),))
 
 
 def _dataset_names(question: Question) -> dict[str, str]:
