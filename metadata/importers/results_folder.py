@@ -13,9 +13,10 @@ from metadata.errors import InvalidRequest
 from metadata.importers.adapters import method_named
 from metadata.importers.cleaning import leaves, number_of, text_of, whole_of
 from metadata.importers.files import Place, read_json, read_object
-from metadata.importers.names import BY_NAME, Sorted, facts_of, measurements, split_of
+from metadata.importers.names import Sorted, facts_of, measurements, split_of
 from metadata.importers.rows import csv_rows
 from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
+from metadata.importers.vocabulary import BY_NAME
 from metadata.records import Measurement, Scalar
 
 CONFIGS = frozenset({"adapter_config.json", "config.json", "run.json"})

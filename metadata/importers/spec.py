@@ -15,7 +15,7 @@ class Draft:
     Attributes:
         label: The file, folder or row that it is from, without where that lies.
         identity: What makes it this run and no other, as JSON: the id is its hash.
-        facts: Values by the names of `metadata.importers.names`.
+        facts: Values by the names of `metadata.importers.vocabulary`.
         adapter: The PEFT config, where there is one.
         model_config: The `config.json` of the base model, where there is one.
         curve: All that was measured, the final results among it.

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from metadata.errors import InvalidRequest
-from metadata.importers.names import FACTS, facts_of, names_of
+from metadata.importers.names import facts_of, names_of
+from metadata.importers.vocabulary import FACTS
 from metadata.records import DatasetProfile, Lengths
 from metadata.teaching import can_teach
 
