@@ -7,8 +7,8 @@ was given, so that nothing piles up.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import anyio
 import anyio.to_thread
@@ -27,9 +27,10 @@ AWAY_SECONDS = 5.0  # after a look that failed: the database may be away
 class Stream:
     """One reader: where it is, and what it has not taken yet."""
 
-    def __init__(self, place: Place) -> None:
-        """Begin at a place."""
+    def __init__(self, place: Place, *, ask: Callable[[], None]) -> None:
+        """Begin at a place; `ask` is called where more is known to be there."""
         self.place = place
+        self._ask = ask
         self._batch: Batch | None = None
         self._is_over = False
         self._woken = asyncio.Event()
@@ -63,6 +64,8 @@ class Stream:
             self._batch = None
             if self._is_over:
                 return
+            if batch is not None and batch.mark is None:
+                self._ask()
 
 
 class Live:
@@ -78,6 +81,7 @@ class Live:
         self._streams: set[Stream] = set()
         self._poller: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = asyncio.Event()
         self._is_closed = False
 
     @property
@@ -99,9 +103,10 @@ class Live:
                 f"A server has at most {self._most:,} streams open, and it has. Try again in some "
                 "seconds, or read the job from time to time instead."
             )
-        stream = Stream(place)
-        self._streams.add(stream)
         self._keep_polling()
+        stream = Stream(place, ask=self._asked.set)
+        self._streams.add(stream)
+        self._asked.set()
         try:
             yield stream
         finally:
@@ -120,22 +125,27 @@ class Live:
     def _keep_polling(self) -> None:
         loop = asyncio.get_running_loop()
         if self._poller is None or self._poller.done() or self._loop is not loop:
-            self._loop = loop
+            self._loop, self._asked = loop, asyncio.Event()
             self._poller = loop.create_task(self._poll(), name="live-poller")
 
     async def _poll(self) -> None:
         thread = anyio.CapacityLimiter(1)
         while self._streams:
-            pause = self._poll_seconds
-            hungry = [stream for stream in self._streams if stream.is_hungry]
-            places = [stream.place for stream in hungry]
+            self._asked.clear()
             try:
-                found = await anyio.to_thread.run_sync(self._read, places, limiter=thread)
+                await self._serve(thread)
             except Exception as error:  # the streams outlive a database that is away for a while
                 log.warning("streams wait, for nothing can be read: %s", type(error).__name__)
                 await asyncio.sleep(AWAY_SECONDS)
-                continue
-            for stream, batch in zip(hungry, found, strict=True):
-                if batch is not None:
-                    stream.give(batch)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self._poll_seconds)
+
+    async def _serve(self, thread: anyio.CapacityLimiter) -> None:
+        hungry = [stream for stream in self._streams if stream.is_hungry]
+        if not hungry:
+            return
+        places = [stream.place for stream in hungry]
+        found = await anyio.to_thread.run_sync(self._read, places, limiter=thread)
+        for stream, batch in zip(hungry, found, strict=True):
+            if batch is not None:
+                stream.give(batch)

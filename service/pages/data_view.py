@@ -102,7 +102,7 @@ def _rule(count: RuleCount, problems: Sequence[Problem]) -> BrokenRule:
         severity_kind=_KINDS[count.severity],
         count=f"{count.lines:,} {'line' if count.lines == 1 else 'lines'}",
         must=broken[0].message,
-        fix=broken[0].fix,
+        fix=broken[0].fix.replace("--fix does", "the repaired copy does"),
         lines=tuple(_line(problem) for problem in broken[:LINES_SHOWN]),
         more=f"{more:,}" if more else "",
     )
