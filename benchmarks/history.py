@@ -4,14 +4,15 @@
         [--postgresql-url URL --postgresql-runs 1000000 --postgresql-points 20]
         [--mlflow-python VENV/bin/python]
 
-A server of its own answers over HTTP, 100 runs a page: twelve named queries by one client, p50 and
+A server of its own answers over HTTP, 100 runs a page: named queries by one client, p50 and
 p95, the p95 of 8 clients beside them, and what memory an export adds. Histories are drawn from a
 seed, filled by bulk SQL and kept in DIR. PostgreSQL is one that runs already, its database empty
 at first. MLflow's server, of an environment of its own, answers what it can with 20,000 runs.
 
 Each answer of one client is held to a target on SQLite with 100,000 runs (typed columns 100 ms,
 any JSON value 400 ms, 20 curves 250 ms) and on PostgreSQL with 1,000,000 (typed columns 300 ms);
-an export to 200 MB. The exit is 1 where one is missed. Other work on the machine counts as ours.
+an export to 200 MB. A search of text that none has reads every reason: it is held to the target
+on SQLite alone. The exit is 1 where one is missed. Other work on the machine counts as ours.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from metadata.database import open_database, read_session
 from metadata.run_rows import RunRow
 
 PAGE, CLIENTS, WARM_UP = 100, 8, 2
-SQLITE_MILLISECONDS = {"typed": 100.0, "json": 400.0, "curves": 250.0}
+SQLITE_MILLISECONDS = {"typed": 100.0, "scan": 100.0, "json": 400.0, "curves": 250.0}
 POSTGRESQL_MILLISECONDS = {"typed": 300.0}
 EXPORT_MEGABYTES = 200.0
 EXPORTS = ("csv", "parquet", "runs")
@@ -69,7 +70,8 @@ def queries(count: int) -> list[Query]:
         listed("OR", "typed", filter="method = 'boft' or (score > 1.5 and train_seconds < 30)"),
         listed("three rare equalities, sorted", "typed", filter=RARE, sort="-score"),
         listed("NULL scores, sorted", "typed", filter="score is null", sort="-train_seconds"),
-        listed("text that none has", "typed", filter="reason like '%no such words%'"),
+        listed("text search", "typed", filter="reason like '%out of memory%'"),
+        listed("text that none has", "scan", filter="reason like '%no such words%'"),
         Query(name="count of a filter", kind="typed", path="/v1/runs", asked=counted),
         listed("sort by a JSON value", "json", sort="-configuration.method.lora_alpha"),
         listed("JSON value that none has", "json", filter="configuration.method.lora_alpha = 33"),

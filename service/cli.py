@@ -25,6 +25,7 @@ from service import (
     estimate_command,
     export_command,
     jobs_command,
+    runs_command,
     runs_import_command,
     serving,
     terminal,
@@ -65,6 +66,9 @@ app.command("merge")(tuned_command.merge)
 app.command("try")(tuned_command.try_model)
 app.command("worker")(worker_command.worker)
 runs_app.command("import")(runs_import_command.import_runs)
+runs_app.command("export")(runs_command.export)
+runs_app.command("note")(runs_command.note)
+runs_app.command("delete")(runs_command.delete)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -33,8 +33,8 @@ class ServiceError(PeftwiseError):
 class Sender(Protocol):
     """Whatever brings a request to a service and its answer back."""
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer, read whole."""
+    def __call__(self, request: httpx.Request, into: BinaryIO | None = None) -> httpx.Response:
+        """Return the answer, read whole; a good one is written into a file where one is given."""
 
 
 class Client:
@@ -127,6 +127,34 @@ class Client:
         params = _query(limit=limit, after=after, **filters)
         return self._call("GET", "/v1/runs", params=params)
 
+    def export_runs(self, into: Path, **asked: str | None) -> None:
+        """Write runs into a file, as they come; nothing is written where the service refuses.
+
+        Inside this process the file is held in memory once.
+        """
+        unfinished = into.with_name(f".{into.name}.unfinished")
+        try:
+            with unfinished.open("wb") as file:
+                params = _query(**asked)
+                response = self._exchange("GET", "/v1/runs/export", into=file, params=params)
+                if not response.is_success:
+                    _read(response)
+            unfinished.replace(into)
+        except OSError as error:
+            raise InvalidRequest(
+                f"{into.name} cannot be written: {error.strerror}. Choose another file."
+            ) from None
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def change_run(self, run_id: str, change: Json) -> Json:
+        """Say something of a run."""
+        return self._json("PATCH", f"/v1/runs/{_part(run_id)}", change)
+
+    def delete_run(self, run_id: str) -> Json:
+        """Delete a run for good."""
+        return self._call("DELETE", f"/v1/runs/{_part(run_id)}")
+
     def import_runs(self, path: Path, **fields: str) -> ImportAnswer:
         """Send past runs in a file."""
         with path.open("rb") as file:
@@ -178,10 +206,12 @@ class Client:
     def _call(self, method: str, path: str, **parts: Any) -> Json:
         return _read(self._exchange(method, path, **parts))
 
-    def _exchange(self, method: str, path: str, **parts: Any) -> httpx.Response:
+    def _exchange(
+        self, method: str, path: str, *, into: BinaryIO | None = None, **parts: Any
+    ) -> httpx.Response:
         request = httpx.Request(method, self.url + path, headers=self._headers, **parts)
         try:
-            return self._send(request)
+            return self._send(request, into)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"No answer from {self.url} ({type(error).__name__}). "
@@ -200,9 +230,16 @@ def connect(url: str, *, api_key: str | None = None) -> Client:
             f"PEFTWISE_URL must be an address such as http://127.0.0.1:8000, got {url[:200]!r}."
         )
 
-    def exchange(request: httpx.Request) -> httpx.Response:
+    def exchange(request: httpx.Request, into: BinaryIO | None = None) -> httpx.Response:
         with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-            return client.send(request)
+            response = client.send(request, stream=True)
+            if into is not None and response.is_success:
+                for piece in response.iter_bytes():
+                    into.write(piece)
+            else:
+                response.read()
+            response.close()
+            return response
 
     return Client(url, exchange, api_key=api_key)
 
@@ -215,7 +252,13 @@ def inside(app: Any, *, api_key: str | None = None) -> Client:
         async with httpx.AsyncClient(transport=transport) as client:
             return await client.send(_streaming(request))
 
-    return Client("http://127.0.0.1", lambda r: asyncio.run(exchange(r)), api_key=api_key)
+    def send(request: httpx.Request, into: BinaryIO | None = None) -> httpx.Response:
+        response = asyncio.run(exchange(request))
+        if into is not None and response.is_success:
+            into.write(response.content)
+        return response
+
+    return Client("http://127.0.0.1", send, api_key=api_key)
 
 
 def _streaming(request: httpx.Request) -> httpx.Request:
