@@ -41,6 +41,7 @@ class KnowledgeStore:
         self._shipped_folder = shipped
         self._swapping = Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._described: dict[str, KnowledgeVersion] = {}
         self._current = self._load_current()
 
     @property
@@ -54,12 +55,21 @@ class KnowledgeStore:
 
     def versions(self) -> list[KnowledgeVersion]:
         """Return every version that can be activated, by name; the shipped one always."""
-        known = {one.version: one for one in (self._shipped, self._current)}
+        known = {one.version: self.describe(one) for one in (self._shipped, self._current)}
         for path in self._saved():
-            loaded = None if path.name in known else _load_whole(path)
-            if loaded is not None:
-                known[loaded.version] = loaded
-        return [self.describe(one) for _, one in sorted(known.items())]
+            described = None if path.name in known else self._describe_saved(path)
+            if described is not None:
+                known[described.version] = described
+        return [one for _, one in sorted(known.items())]
+
+    def _describe_saved(self, path: Path) -> KnowledgeVersion | None:
+        """Say what a version that does not answer now is; it is read once, for it never changes."""
+        if path.name not in self._described:
+            loaded = _load_whole(path)
+            if loaded is None:
+                return None
+            self._described[path.name] = self.describe(loaded)
+        return self._described[path.name]
 
     def describe(self, known: Knowledge) -> KnowledgeVersion:
         """Say what a version was learnt from and how good it is."""
