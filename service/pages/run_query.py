@@ -103,7 +103,10 @@ def read_asked(
     chosen: _Ids = "",
 ) -> Asked:
     """Read the address; what was typed is checked where it is used, so that it can be shown."""
-    named = tuple(name for text in (*columns, other) for name in split(text))
+    named = [name for text in columns for name in split(text)]
+    if len(columns) > 1:  # boxes, whose order says nothing
+        named.sort(key=_usual_place)
+    named += split(other)
     return Asked(
         filter=where,
         state=state,
@@ -116,6 +119,10 @@ def read_asked(
         trail=tuple(ids(trail))[-LONGEST_TRAIL:],
         chosen=tuple(ids(chosen))[:MOST_CHOSEN],
     )
+
+
+def _usual_place(name: str) -> int:
+    return DEFAULT_COLUMNS.index(name) if name in DEFAULT_COLUMNS else len(DEFAULT_COLUMNS)
 
 
 def check_state(state: str) -> None:

@@ -40,6 +40,11 @@ def export(query: Mapping[str, str]) -> str:
     return _with_query("/v1/runs/export", query)
 
 
+def run_fields() -> str:
+    """Return what runs can be filtered and sorted by, as JSON."""
+    return "/v1/runs/fields"
+
+
 def chosen_runs(move: str) -> str:
     """Return where the runs that were chosen are archived or taken back."""
     return f"/runs/chosen/{move}"

@@ -133,6 +133,22 @@ def test_columns_are_chosen_by_box_and_by_name(client: TestClient) -> None:
     assert [one.text for one in next_page.find("a", **{"class": "sort"})] == headings
 
 
+def test_asking_again_with_the_same_boxes_keeps_the_order_of_columns(client: TestClient) -> None:
+    page = parse(client.get("/runs"))
+    headings = [one.text for one in page.find("a", **{"class": "sort"})]
+    ticked = [
+        one.attributes["value"]
+        for one in page.find("input", type="checkbox", name="columns")
+        if "checked" in one.attributes
+    ]
+
+    again = parse(client.get("/runs", params={"columns": ticked, "other": ""}))
+
+    assert len(ticked) == len(headings)
+    assert [one.text for one in again.find("a", **{"class": "sort"})] == headings
+    assert "columns=" not in link(again, "Next page")
+
+
 def test_a_download_has_the_runs_and_the_columns_of_the_view(client: TestClient) -> None:
     page = parse(
         client.get("/runs?filter=rank in (4, 8)&dataset=paged&columns=method,score&sort=-score")
