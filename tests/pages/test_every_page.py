@@ -142,3 +142,62 @@ def test_hostile_lines_of_a_file_stay_text(open_tab: OpenTab, tmp_path: Path) ->
     assert "<script>window.hurt" in tab.page.locator(".bad-lines").first.inner_text()
     assert tab.page.evaluate("window.hurt") is None
     assert tab.complaints == [] or all("422" in one for one in tab.complaints)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("page", "button"), [("/", "Recommend"), ("/estimate", "Estimate")])
+def test_an_answer_is_open_to_everyone(
+    open_tab: OpenTab, data_file: Path, page: str, button: str, scheme: str
+) -> None:
+    tab = open_tab(width=400, scheme=scheme)
+    tab.page.goto(page)
+    tab.page.get_by_label("Base model").fill("peftwise-tiny")
+    tab.page.get_by_label("Your examples").set_input_files(data_file)
+    tab.page.get_by_label("Device", exact=True).fill("cpu")
+    tab.page.get_by_role("button", name=button).click()
+    tab.page.locator("#headline").wait_for()
+    tab.page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
+
+    assert serious_faults(tab.page) == []
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_file_is_checked_mended_kept_and_deleted_without_scripts(
+    open_tab: OpenTab, data_file: Path, scheme: str
+) -> None:
+    with data_file.open("a") as file:
+        file.write('{"prompt": "Capital of France?", "completion": "Paris",}\n')
+    tab = open_tab(width=400, scheme=scheme, scripts=False)
+    tab.page.goto("/data")
+    tab.page.get_by_label("File", exact=True).set_input_files(data_file)
+    tab.page.get_by_role("button", name="Check", exact=True).first.click()
+    tab.page.get_by_text("Mend the errors first").wait_for()
+    assert tab.page.evaluate(MEASURE_OVERFLOW) <= 0
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("link", name="Download the repaired copy").click()
+    assert download.value.suggested_filename == "weeks.repaired.jsonl"
+
+    tab.page.get_by_role("button", name="Keep the repaired copy").click()
+    kept = tab.page.locator(".file", has_text="weeks.repaired.jsonl")
+    kept.wait_for()
+    kept.get_by_role("button", name="Delete").click()
+
+    tab.page.get_by_role("heading", name="Files here").wait_for()
+    assert kept.count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_wrong_with_a_file_is_told_to_everyone(
+    open_tab: OpenTab, data_file: Path, scheme: str
+) -> None:
+    with data_file.open("a") as file:
+        file.write('{"prompt": "Capital of France?", "completion": "Paris",}\n{"prompt": "Cap\n')
+    tab = open_tab(width=400, scheme=scheme)
+    tab.page.goto("/data")
+    tab.page.get_by_label("File", exact=True).set_input_files(data_file)
+    tab.page.get_by_role("button", name="Check", exact=True).first.click()
+    tab.page.get_by_text("Mend the errors first").wait_for()
+
+    assert serious_faults(tab.page) == []
+    assert tab.complaints == []
