@@ -4,7 +4,7 @@ from typing import Any
 
 from service.recommender.examples import ANSWER
 
-QUESTION: dict[str, Any] = {
+_QUESTION: dict[str, Any] = {
     "base_models": [{"id": "Qwen/Qwen2.5-0.5B"}, {"id": "meta-llama/Llama-3.2-1B"}],
     "dataset": {"file_id": "file-4f1c0a52"},
     "hardware": {"device": "NVIDIA L40S"},
@@ -14,6 +14,7 @@ QUESTION: dict[str, Any] = {
         {"model": "meta-llama/Llama-3.2-1B", "examples": 200, "loss": 1.9},
     ],
 }
+QUESTION: dict[str, Any] = {"summary": "Losses of small runs", "value": _QUESTION}
 MODELS: dict[str, Any] = {
     "object": "list",
     "data": [

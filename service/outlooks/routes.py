@@ -27,7 +27,7 @@ router = APIRouter(tags=["recommendations"], responses=PROBLEMS)
     responses=example(MODELS),
 )
 def ask(
-    request: Annotated[ModelsRequest, Body(examples=[QUESTION])],
+    request: Annotated[ModelsRequest, Body(openapi_examples={"small": QUESTION})],
     store: KnowledgeStoreDep,
     browser: BrowserDep,
     files: FilesDep,
