@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 
 from metadata.database import read_session, scan_session
 from metadata.errors import InvalidRequest
-from metadata.history import LARGEST_PAGE
 from metadata.notes import NOTHING_SAID, Note, is_archived, notes_of
 from metadata.ordering import Order, Place, order_of
 from metadata.query import ARCHIVED, compile_filter, field_of, named_fields
 from metadata.records import Run
 from metadata.run_rows import RUN_ID, RunRow, run_of
 
+LARGEST_PAGE = 1000
 ROWS_AT_ONCE = 500  # that a stream holds in memory
 NEWEST = "-created_at"
 

@@ -1,80 +1,39 @@
 """The meta-dataset: every run that is known, in the database.
 
-A run is added once and never changed; one that was deleted stays away. Lists are cut by a keyset
-cursor: the last id of a page finds the next one, whatever was added in between.
+A run is added once and never changed; one that was deleted stays away. `metadata.browsing` looks
+at runs in pages.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, get_args
 
-from sqlalchemy import (
-    ColumnElement,
-    Engine,
-    Insert,
-    Select,
-    and_,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-)
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Engine, Insert, delete, func, select
+from sqlalchemy.orm import Session
 
 from metadata.database import INSERTS, read_session, write_session
-from metadata.errors import InvalidRequest, NotFound
+from metadata.errors import NotFound
 from metadata.notes import is_archived
-from metadata.records import Measurement, Run, RunState
+from metadata.records import Measurement, Run
 from metadata.run_rows import (
-    FIGURES,
     RUN_ID,
     CurveChunk,
     DeletedRun,
     RunRow,
-    check_text,
     columns,
     curve_rows,
     measurement_of,
     run_of,
 )
 
-LARGEST_PAGE = 1000
 ROWS_AT_ONCE = 500  # rows that a stream holds in memory, ids that a query names
-
-FILTERS: Mapping[str, InstrumentedAttribute[str]] = {
-    "state": RunRow.state,
-    "method": RunRow.method,
-    "model": RunRow.model_id,
-    "dataset": RunRow.dataset_name,
-    "origin": RunRow.origin_source,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some runs in order, without their curves; `last_id` is where the next page goes on."""
-
-    runs: tuple[Run, ...]
-    has_more: bool
-    last_id: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Order:
-    """A column to sort by; its empty values come last in either direction."""
-
-    column: InstrumentedAttribute[Any]
-    descending: bool
 
 
 class History:
     """The runs of one database."""
 
     def __init__(self, engine: Engine) -> None:
-        """Look at a database that `open_database` has opened."""
-        self._engine = engine
+        """Use a database that `open_database` has opened."""
+        self.engine = engine
 
     def add(self, run: Run) -> bool:
         """Keep a run, curve and all; False, and nothing changed, where its id is or was known."""
@@ -95,7 +54,7 @@ class History:
             return 0
         # One order for everyone: two writers of the same ids then never wait for each other.
         rows = [columns(by_id[run_id]) for run_id in sorted(by_id)]
-        with write_session(self._engine) as session:
+        with write_session(self.engine) as session:
             gone = _deleted(session, by_id)
             rows = [row for row in rows if row["id"] not in gone]
             if not rows:
@@ -112,7 +71,7 @@ class History:
         Raises:
             NotFound: No run has that id.
         """
-        with read_session(self._engine) as session:
+        with read_session(self.engine) as session:
             row = _find(session, run_id)
             return run_of(row, _curve(session, run_id))
 
@@ -122,45 +81,9 @@ class History:
         Raises:
             NotFound: No run has that id.
         """
-        with read_session(self._engine) as session:
+        with read_session(self.engine) as session:
             _find(session, run_id)
             return _curve(session, run_id)
-
-    def page(
-        self,
-        *,
-        limit: int = 20,
-        after: str | None = None,
-        sort: str = "-created_at",
-        **filters: str | None,
-    ) -> Page:
-        """Return up to `limit` runs in order, without their curves.
-
-        Runs whose sorted value is empty, such as the score of a failed run, come last.
-
-        Args:
-            limit: 1 to 1,000.
-            after: `last_id` of the page before.
-            sort: A typed column; a leading `-` puts the largest first.
-            filters: Values that must be equal, by the names in `FILTERS`; None asks nothing.
-
-        Raises:
-            InvalidRequest: A limit, sort, filter or `after` that is not known.
-        """
-        if not 1 <= limit <= LARGEST_PAGE:
-            raise InvalidRequest(
-                f"limit is 1 to {LARGEST_PAGE}, got {limit}. Follow last_id for more.",
-                param="limit",
-            )
-        order = _order(sort)
-        query = _sorted(select(RunRow).where(*_conditions(filters)), order)
-        with read_session(self._engine) as session:
-            if after is not None:
-                query = query.where(_beyond(order, session, after))
-            rows = session.scalars(query.limit(limit + 1)).all()
-        runs = tuple(run_of(row) for row in rows[:limit])
-        last_id = runs[-1].id if runs else None
-        return Page(runs=runs, has_more=len(rows) > limit, last_id=last_id)
 
     def remove(self, run_id: str, *, now: datetime | None = None) -> None:
         """Delete a run for good, its curve and what is said of it too; its id stays known.
@@ -168,7 +91,7 @@ class History:
         Raises:
             NotFound: No run has that id.
         """
-        with write_session(self._engine) as session:
+        with write_session(self.engine) as session:
             row = _find(session, run_id)
             session.execute(delete(RunRow).where(RunRow.id == row.id))
             session.add(DeletedRun(id=row.id, deleted_at=now or datetime.now(UTC)))
@@ -176,7 +99,7 @@ class History:
     def unknown(self, run_ids: Collection[str]) -> set[str]:
         """Return those ids that no run has and no deleted run had."""
         left = set(run_ids)
-        with read_session(self._engine) as session:
+        with read_session(self.engine) as session:
             for some in _chunks(run_ids):
                 left -= set(session.scalars(select(RunRow.id).where(RunRow.id.in_(some))))
             return left - _deleted(session, left)
@@ -189,18 +112,18 @@ class History:
         query = select(RunRow).order_by(RunRow.id).execution_options(yield_per=ROWS_AT_ONCE)
         if not with_archived:
             query = query.where(~is_archived())
-        with read_session(self._engine) as session:
+        with read_session(self.engine) as session:
             for rows in session.scalars(query).partitions():
                 for row in rows:
                     yield run_of(row)
 
     def count(self) -> int:
         """Return how many runs are known."""
-        with read_session(self._engine) as session:
+        with read_session(self.engine) as session:
             return session.scalar(select(func.count()).select_from(RunRow)) or 0
 
     def _insert_new(self) -> Insert:
-        insert = INSERTS[self._engine.dialect.name](RunRow)
+        insert = INSERTS[self.engine.dialect.name](RunRow)
         statement: Insert = insert.on_conflict_do_nothing().returning(RunRow.id)
         return statement
 
@@ -229,66 +152,3 @@ def _find(session: Session, run_id: str) -> RunRow:
 def _curve(session: Session, run_id: str) -> tuple[Measurement, ...]:
     chunks = select(CurveChunk.points).where(CurveChunk.run_id == run_id).order_by(CurveChunk.chunk)
     return tuple(measurement_of(point) for points in session.scalars(chunks) for point in points)
-
-
-def _conditions(filters: Mapping[str, str | None]) -> list[ColumnElement[bool]]:
-    asked = {name: value for name, value in filters.items() if value is not None}
-    for name, value in asked.items():
-        if name not in FILTERS:
-            raise InvalidRequest(
-                f"Runs cannot be filtered by {name[:80]!r}. Filter by {', '.join(FILTERS)}.",
-                param=name,
-            )
-        _check_value(name, value)
-    return [FILTERS[name] == value for name, value in asked.items()]
-
-
-def _check_value(name: str, value: str) -> None:
-    if name == "state" and value not in get_args(RunState):
-        raise InvalidRequest(
-            f"state is one of {', '.join(get_args(RunState))}, got {value[:80]!r}.", param=name
-        )
-    check_text(name, value)
-
-
-def _order(sort: str) -> _Order:
-    name = sort.removeprefix("-")
-    if name not in FIGURES:
-        raise InvalidRequest(
-            f"Runs cannot be sorted by {sort[:80]!r}. Sort by one of {', '.join(FIGURES)}, "
-            "with a leading - for the largest first.",
-            param="sort",
-        )
-    return _Order(column=getattr(RunRow, name), descending=sort.startswith("-"))
-
-
-def _sorted(query: Select[RunRow], order: _Order) -> Select[RunRow]:
-    keys: list[ColumnElement[Any]] = [order.column.expression, RunRow.id.expression]
-    if order.descending:
-        keys = [key.desc() for key in keys]
-    if order.column.expression.nullable:
-        keys[0] = keys[0].nulls_last()
-    return query.order_by(*keys)
-
-
-def _beyond(order: _Order, session: Session, after: str) -> ColumnElement[bool]:
-    """Select what comes after a run: farther values, its equals by id, then the empty ones."""
-    value = getattr(_cursor(session, after), order.column.key)
-    column = order.column
-    further_id = RunRow.id < after if order.descending else RunRow.id > after
-    if value is None:
-        return and_(column.is_(None), further_id)
-    bound = literal(value, column.type)  # typed: SQLAlchemy compares no bare True
-    further = column < bound if order.descending else column > bound
-    return or_(further, and_(column == bound, further_id), column.is_(None))
-
-
-def _cursor(session: Session, after: str) -> RunRow:
-    try:
-        return _find(session, after)
-    except NotFound:
-        raise InvalidRequest(
-            f"after is the last_id of the page before, got {after[:80]!r}, which no run has. "
-            "Begin again without it.",
-            param="after",
-        ) from None

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Body, Query
 from fastapi.openapi.models import Example
 from fastapi.responses import StreamingResponse
 
-from metadata.browsing import NEWEST, View
-from metadata.history import LARGEST_PAGE
+from metadata.browsing import LARGEST_PAGE, NEWEST, View
 from metadata.looking import picked
 from metadata.notes import Note, Notes
 from metadata.query import field_of, known_fields
