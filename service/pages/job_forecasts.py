@@ -6,8 +6,6 @@ from datetime import datetime
 from metadata.records import Run
 from service import wording
 from service.jobs.records import Job
-from service.jobs.schemas import estimated_finish
-from service.jobs.states import FINAL
 from service.pages.forecast_charts import forecast_bar
 from service.pages.job_contexts import ForecastLine
 from service.recommender.schemas import Interval, RecommendedConfiguration
@@ -44,16 +42,15 @@ def _lines(
 
 
 def _time(job: Job, forecast: Interval, seconds: float | None, *, now: datetime) -> ForecastLine:
-    so_far = _elapsed(job, now=now) if seconds is None else seconds
     words = f"{wording.duration(forecast.low)} to {wording.duration(forecast.high)}"
     return ForecastLine(
         name="Training time",
         forecast=wording.duration(forecast.expected),
         interval=words,
         observed=_time_words(job, seconds, now=now),
-        verdict=_verdict(forecast, seconds, so_far=so_far),
+        verdict=_verdict(forecast, seconds),
         bar=forecast_bar(
-            forecast.low, forecast.expected, forecast.high, observed=so_far, label=words
+            forecast.low, forecast.expected, forecast.high, observed=seconds, label=words
         ),
     )
 
@@ -100,29 +97,22 @@ def _quality(recommended: RecommendedConfiguration, run: Run | None) -> Forecast
     )
 
 
-def _elapsed(job: Job, *, now: datetime) -> float | None:
-    if job.started_at is None or job.state not in {"running", *FINAL}:
-        return None
-    return max(0.0, ((job.finished_at or now) - job.started_at).total_seconds())
-
-
 def _time_words(job: Job, seconds: float | None, *, now: datetime) -> str:
+    """Say how long training took; until that is told, how long all of it has taken so far.
+
+    That holds loading and evaluation too, so it is not held against the forecast.
+    """
     if seconds is not None:
         return wording.duration(seconds)
-    elapsed = _elapsed(job, now=now)
-    if elapsed is None:
+    if job.started_at is None or job.state != "running":
         return wording.DASH
-    finish = estimated_finish(job, now=now)
-    if finish is None or job.started_at is None or job.progress <= job.start_progress:
-        return f"{wording.duration(elapsed)} so far"
-    whole = (finish - job.started_at).total_seconds()
-    return f"{wording.duration(elapsed)} so far, {wording.duration(whole)} at this pace"
+    elapsed = max(0.0, (now - job.started_at).total_seconds())
+    return f"{wording.duration(elapsed)} so far, with loading and evaluation"
 
 
-def _verdict(forecast: Interval, value: float | None, *, so_far: float | None = None) -> str:
+def _verdict(forecast: Interval, value: float | None) -> str:
     if value is None:
-        is_over = so_far is not None and so_far > forecast.high
-        return f"above the {_ENDS} already" if is_over else ""
+        return ""
     if value > forecast.high:
         return f"above the {_ENDS}"
     return f"below the {_ENDS}" if value < forecast.low else f"within the {_ENDS}"
