@@ -45,8 +45,8 @@ RARE = "params.method = 'boft' and params.dataset_name = 'dataset-39'"
 
 
 def mlflow_figures(
-    python: Path, folder: Path, measured: Callable[[Callable[[], Any]], dict[str, float]]
-) -> dict[str, dict[str, float]]:
+    python: Path, folder: Path, measured: Callable[[Callable[[], Any]], dict[str, float | None]]
+) -> dict[str, dict[str, float | None]]:
     """Return p50 and p95 of what it can answer, in milliseconds, by the names of our queries."""
     file = folder / f"mlflow-{RUNS}.sqlite"
     url = f"sqlite:///{file}"

@@ -44,8 +44,8 @@ _UNKNOWN = (
     "The database went away while this was written: it is not known whether it was. "
     "Look before you send it again; with the same Idempotency-Key it is safe to."
 )
-_MAP_FILE = text(f"PRAGMA mmap_size={2**40}")  # SQLite itself takes at most 2 GiB
-_LET_FILE_GO = text("PRAGMA mmap_size=0")
+_MAP_FILE = f"PRAGMA mmap_size={2**40}"  # SQLite itself takes at most 2 GiB
+_LET_FILE_GO = "PRAGMA mmap_size=0"
 _one_migration_a_process = Lock()  # alembic keeps its context in a global
 
 # An insert that can say what happens to rows that are there already, by the dialect's name.
@@ -161,16 +161,21 @@ def scan_session(engine: Engine) -> Iterator[Session]:
     SQLite sees its file through memory that long: measured on 100,000 runs a scan takes a fifth,
     one that reads JSON half. Where much is kept, as by an export, the pages seen would add up.
     """
-    with read_session(engine) as session:
-        if engine.dialect.name != "sqlite":
+    if engine.dialect.name != "sqlite":
+        with read_session(engine) as session:
             yield session
-            return
-        session.execute(_MAP_FILE)
+        return
+    # One connection from end to end: a session gives its own back when a transaction ends.
+    with engine.connect().execution_options(sqlite_begin="BEGIN DEFERRED") as connection:
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute(_MAP_FILE)
         try:
-            yield session
+            with Session(connection) as session:
+                yield session
         finally:
-            session.rollback()  # what was read is let go, so that the file can be
-            session.execute(_LET_FILE_GO)
+            connection.rollback()
+            driver.execute(_LET_FILE_GO)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -24,6 +25,7 @@ from metadata.database import (
     open_database,
     parse_url,
     read_session,
+    scan_session,
     write_session,
 )
 from metadata.errors import Conflict, InvalidRequest, Unavailable
@@ -120,6 +122,32 @@ def test_opening_again_keeps_what_was_there(database_url: str, make_run: Any) ->
 
     with opened(database_url) as engine:
         assert History(engine).get("run-00000") == make_run()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of maps")
+def test_a_scan_sees_the_file_through_memory_and_lets_it_go(sqlite_url: str, make_run: Any) -> None:
+    file = parse_url(sqlite_url).database or ""
+
+    def maps() -> int:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        return sum(line.endswith(file) for line in lines)
+
+    def scan(_: int) -> int:
+        with scan_session(engine) as session:
+            found = session.scalars(text("SELECT reason FROM runs")).all()
+            seen.append(maps())
+            return len(found)
+
+    seen: list[int] = []
+    with opened(sqlite_url) as engine:  # whose end moves its log into the file
+        History(engine).add_many(make_run(number) for number in range(50))
+    with opened(sqlite_url) as engine:
+        with ThreadPoolExecutor(4) as pool:  # a connection of its own each
+            found = list(pool.map(scan, range(12)))
+
+        assert set(found) == {50}
+        assert max(seen) > 0
+        assert maps() == 0
 
 
 def test_moments_come_back_as_the_same_moment_in_utc(database_url: str, make_run: Any) -> None:
