@@ -3,6 +3,7 @@
 // Without scripts the page reloads by itself.
 
 const QUIET_MS = 700; // between two looks, however much is told
+const GATHER_MS = 30; // what is told together is looked at once
 const RETRY_MS = 5000; // after a stream that was refused, or a server that is away
 const KINDS = ["event", "points", "log", "progress", "job", "gone"];
 
@@ -92,10 +93,10 @@ async function look() {
   if (isStale) lookSoon();
 }
 
-// At once where nothing was told for a while.
+// Almost at once where nothing was told for a while.
 function lookSoon() {
   if (timer !== null || document.hidden) return;
-  timer = setTimeout(look, Math.max(0, lookedAt + QUIET_MS - performance.now()));
+  timer = setTimeout(look, Math.max(GATHER_MS, lookedAt + QUIET_MS - performance.now()));
 }
 
 // What no stream tells of, such as how long ago something was, is looked at from time to time.
