@@ -228,7 +228,9 @@ def list_runs(
 def show_run(run_id: str, as_json: parts.AsJson = False, data_dir: parts.DataDir = None) -> None:
     """Show one run."""
     found = client_of(settings_of(data_dir=data_dir)).run(run_id)
-    parts.answer(found, terminal.run_view(read_run(found)), as_json=as_json)
+    parts.answer(
+        found, terminal.run_view(read_run(found), runs_command.said(found)), as_json=as_json
+    )
 
 
 @app.command()

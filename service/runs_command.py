@@ -66,7 +66,7 @@ def note(
             "Say what to change: --note, --tag or --no-tags, --archive or --restore."
         )
     found = client_of(settings_of(data_dir=data_dir)).change_run(run_id, change)
-    parts.answer(found, terminal.pairs_view(_said(found)), as_json=as_json)
+    parts.answer(found, terminal.pairs_view({"Run": found["id"], **said(found)}), as_json=as_json)
 
 
 def delete(
@@ -81,10 +81,10 @@ def delete(
     terminal.make_console(stderr=True).print(terminal.plain(f"Deleted: {run_id[:80]}"))
 
 
-def _said(found: Json) -> dict[str, str]:
+def said(found: Json) -> dict[str, str]:
+    """Return what people say of a run that a route answered."""
     return {
-        "Run": found["id"],
         "Note": found["note"],
         "Tags": ", ".join(found["tags"]),
-        "Archived": "yes" if found["archived"] else "no",
+        "Archived": "yes" if found["archived"] else "",
     }

@@ -4,6 +4,7 @@ Text from outside is never read as markup or as control sequences: it passes thr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich import box
@@ -81,8 +82,8 @@ def runs_view(runs: Sequence[Run]) -> RenderableType:
     return table
 
 
-def run_view(run: Run) -> RenderableType:
-    """Return one run with all that a person asks first."""
+def run_view(run: Run, said: Mapping[str, str] = MappingProxyType({})) -> RenderableType:
+    """Return one run with all that a person asks first, and what was said of it."""
     pairs = [
         ("Run", plain(run.id)),
         ("State", state(run.state)),
@@ -94,6 +95,7 @@ def run_view(run: Run) -> RenderableType:
         *((name, Text(value)) for name, value in wording.run_figures(run)),
         ("Origin", plain(run.origin.source)),
         ("Finished", Text(wording.date(run.created_at))),
+        *((name, plain(value)) for name, value in said.items()),
     ]
     return _pairs(pairs)
 

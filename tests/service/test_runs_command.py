@@ -66,6 +66,8 @@ def test_a_run_is_noted_archived_restored_and_deleted(run: Any) -> None:
     noted = run("runs", "note", run_id, "--note", "odd", "--tag", "b", "--tag", "a", "--archive")
     assert noted.code == 0, noted.err
     assert "a, b" in noted.out
+    shown = run("runs", "show", run_id).out
+    assert all(word in shown for word in ("odd", "a, b", "Archived"))
     assert run_id not in run("runs", "list", "--limit", "50").out
     assert run_id in run("runs", "list", "--filter", "archived = true").out
     assert run("runs", "note", run_id, "--restore", "--no-tags").code == 0
