@@ -23,6 +23,11 @@ class Server:
     client: httpx.Client
     process: psutil.Process
 
+    def cpu_milliseconds(self) -> float:
+        """Return the processor time that the process has used."""
+        used = self.process.cpu_times()
+        return 1000 * (used.user + used.system)
+
     def resident_bytes(self) -> int:
         """Return the memory of the process and of those that it started."""
         every = [self.process, *self.process.children(recursive=True)]

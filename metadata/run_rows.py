@@ -86,7 +86,7 @@ class RunRow(Base):
         Index(None, "score", "id"),
         Index(None, "state"),
         Index(None, "method"),
-        Index(None, "dataset_name"),
+        Index(None, "dataset_name", "method"),
         Index(None, "model_id"),
         Index(None, "origin_source"),
         Index(None, "pair", "configuration_key"),
