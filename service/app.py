@@ -26,6 +26,7 @@ from service.outlooks.routes import router as outlooks
 from service.pages.routes import router as pages
 from service.recommender.routes import router as recommender
 from service.runs.import_routes import router as imports
+from service.runs.looking_routes import router as looking
 from service.runs.routes import router as runs
 from service.security import AnswerGuard, RequestGuard, check_settings
 from service.services import Services, open_services
@@ -45,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     estimates,
     jobs,
     tuned,
+    looking,  # before the runs, whose routes take any name for an id
     runs,
     imports,
     catalogue,

@@ -37,7 +37,7 @@ from service.runs.predicted import Predicted, held, predicted
 from service.runs.schemas import Comparison, Curve, ParetoFront, ParetoPoint
 
 MOST_COMPARED = 20
-router = APIRouter(tags=["runs"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=PROBLEMS)
 Limit = Annotated[int, Query(ge=1, le=1000, description="of those listed")]
 
 

@@ -16,7 +16,6 @@ from service.dependencies import BrowserDep, HistoryDep, ServicesDep
 from service.openapi import PROBLEMS, example
 from service.runs import examples
 from service.runs.exporting import FILE_NAMES, MEDIA_TYPES, Format, exported
-from service.runs.looking_routes import router as looking
 from service.runs.parameters import Filter, Names, Sort, Text, equal_to, names_of
 from service.runs.removal import remove_run
 from service.runs.schemas import (
@@ -37,7 +36,6 @@ _CHANGES = {
     "undo": Example(summary="Take it back", value={"archived": False}),
 }
 router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=PROBLEMS)
-router.include_router(looking)  # before what takes any name for an id
 
 
 @router.get(

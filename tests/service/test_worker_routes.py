@@ -90,7 +90,7 @@ def test_a_run_goes_from_claim_to_history(worker: Worker, client: TestClient, js
     assert job["fine_tuned_model"].startswith("ft:peftwise-tiny:peftwise:")
     assert run["score"] == 1.0
     assert run["curve"] == [POINT]
-    assert run["origin"] == {"source": "worker", "detail": worker.job_id}
+    assert run["origin"] == {"source": "worker", "detail": worker.job_id, "gaps": ""}
     assert run["configuration"] == job["peft"]["configuration"]
     assert run["task"]["device"]["kind"] == "cpu"
     assert client.get(f"/v1/runs/{run['id']}/curve").json()["data"] == [POINT]
