@@ -1,7 +1,8 @@
 """A made-up world of runs whose rule is known, so that learners can be held to the truth.
 
 The best learning rate and rank grow with the number of examples, and methods differ by the kind
-of data; more is forgotten at higher rates. In a world that is not `learnable` they are drawn anew for every dataset instead.
+of data; more is forgotten at higher rates. In a world that is not `learnable` they are drawn anew
+for every dataset instead.
 """
 
 import hashlib

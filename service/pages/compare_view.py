@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metadata.looking import MOST_POINTS, differing, thinned, values_of
 from metadata.records import Measurement, Run
+from metadata.showing.together import MOST_POINTS, differing, thinned, values_of
 from service import wording
 from service.pages import contexts, run_columns, run_contexts, urls
 from service.pages.plots import figures, tables

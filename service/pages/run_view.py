@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from metadata.looking import thinned
 from metadata.records import Measurement, Run, Task
+from metadata.showing.together import thinned
 from service import wording
 from service.pages import charts, contexts, run_contexts, urls
 from service.pages.answer_view import configuration_group

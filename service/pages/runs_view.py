@@ -5,10 +5,10 @@ from typing import Any
 
 from metadata.browsing import Found
 from metadata.errors import PeftwiseError
-from metadata.looking import values_of
 from metadata.notes import Note, said
 from metadata.query import known_fields
 from metadata.records import Run
+from metadata.showing.together import values_of
 from service import wording
 from service.pages import contexts, run_columns, run_contexts, urls
 from service.pages.filter_view import filter_form, filter_problem, tabs

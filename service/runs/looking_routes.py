@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from metadata.browsing import View
-from metadata.coverage import coverage
 from metadata.errors import InvalidRequest, NotFound
-from metadata.failures import failures
-from metadata.importance import importance
-from metadata.looking import differing, thinned
-from metadata.repeats import repeated
+from metadata.showing.coverage import coverage
+from metadata.showing.failures import failures
+from metadata.showing.importance import importance
+from metadata.showing.repeats import repeated
+from metadata.showing.together import differing, thinned
 from service.dependencies import BrowserDep, HistoryDep, ServicesDep
 from service.openapi import PROBLEMS, example
 from service.runs import examples

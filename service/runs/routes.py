@@ -8,10 +8,10 @@ from fastapi.openapi.models import Example
 from fastapi.responses import StreamingResponse
 
 from metadata.browsing import LARGEST_PAGE, NEWEST, View
-from metadata.looking import picked
 from metadata.notes import Note, Notes
 from metadata.query import field_of, known_fields
 from metadata.records import Run, RunState
+from metadata.showing.together import picked
 from service.dependencies import BrowserDep, HistoryDep, ServicesDep
 from service.openapi import PROBLEMS, example
 from service.runs import examples

@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import Engine
 
 from metadata.browsing import Browser, View
-from metadata.coverage import coverage
 from metadata.database import open_database
 from metadata.errors import TooFewRuns
-from metadata.failures import failures
 from metadata.history import History
-from metadata.importance import importance
-from metadata.looking import unbeaten
 from metadata.notes import Notes
-from metadata.records import Choice, Configuration, OptimizerChoice, Run, Scores
-from metadata.repeats import repeated
+from metadata.records import Choice, Configuration, OptimizerChoice, Run, Scores, Task
+from metadata.showing.coverage import coverage
+from metadata.showing.failures import failures
+from metadata.showing.importance import importance
+from metadata.showing.repeats import repeated
+from metadata.showing.together import unbeaten
 
 EVERY = View()
 
@@ -158,6 +158,27 @@ def test_each_dataset_has_its_own_importance(engine: Engine, make_run: Any) -> N
 
     assert [one.dataset for one in found] == [None, "trec"]
     assert "60 runs are few" in found[1].advice
+
+
+def test_a_dataset_of_few_configurations_is_left_out_alone(engine: Engine, make_run: Any) -> None:
+    same = configuration(epochs=2.0)
+    other = configuration(epochs=4.0)
+    dataset = replace_dataset(make_run(0).task, "alike")
+    alike = [
+        make_run(
+            1000 + n, configuration=other if n % 2 else same, scores=scored(0.1 * n)
+        ).model_copy(update={"task": dataset})
+        for n in range(40)
+    ]
+
+    found = importance(kept(engine, [*made_runs(make_run, 60), *alike]), EVERY, by_dataset=True)
+
+    assert [one.dataset for one in found] == [None, "trec"]
+
+
+def replace_dataset(task: Task, group: str) -> Task:
+    dataset = task.dataset.model_copy(update={"group": group, "name": group, "sha256": "c" * 64})
+    return task.model_copy(update={"dataset": dataset})
 
 
 def test_coverage_holds_what_was_seen_against_the_space(engine: Engine, make_run: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import log
 
-from metadata.coverage import Coverage, KnobCoverage, coverage
+from metadata.showing.coverage import Coverage, KnobCoverage, coverage
 from service import wording
 from service.pages import contexts, run_columns, urls
 from service.pages.plots import figures, tables

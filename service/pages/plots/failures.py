@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metadata.failures import Failure, Failures, failures
+from metadata.showing.failures import Failure, Failures, failures
 from service import wording
 from service.pages import contexts, run_columns, urls
 from service.pages.plots import figures, tables

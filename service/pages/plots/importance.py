@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from metadata.errors import TooFewRuns
-from metadata.importance import Importance, Knob, importance
+from metadata.showing.importance import Importance, Knob, importance
 from service import wording
 from service.pages import contexts, run_columns
 from service.pages.plots import figures, tables

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metadata.repeats import Repeats, repeated
+from metadata.showing.repeats import Repeats, repeated
 from service import wording
 from service.pages import contexts, urls
 from service.pages.plots import figures, tables

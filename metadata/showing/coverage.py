@@ -13,12 +13,12 @@ from typing import Any
 
 from metadata.browsing import Browser, View
 from metadata.exporting import configurations
-from metadata.knobs import BLOCKS, knob_values
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.parameters import Categorical, Float, Integer, Parameter
 from metadata.priors import usual_rate
 from metadata.records import ModelProfile
+from metadata.showing.knobs import BLOCKS, knob_values
 from metadata.space import LARGEST_BATCH_LOG2, RATE_RATIO, SHARED, TARGETS
 
 SHOWN_VALUES = 20  # of a knob, the most frequent

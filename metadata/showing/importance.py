@@ -28,11 +28,11 @@ from metadata.arrays import Floats, Integers
 from metadata.browsing import Browser, View
 from metadata.errors import TooFewRuns
 from metadata.exporting import configurations
-from metadata.knobs import alike, encoded, knob_values, moved_with
+from metadata.showing.knobs import alike, encoded, knob_values, moved_with
 
 MINIMUM_RUNS = 30  # scored ones: below, nothing is said
 RELIABLE_RUNS = 100  # below, what is said is called rough
-MOST_RUNS = 20_000  # that are learnt from; of more, so many are drawn
+MOST_RUNS = 4_000  # that are learnt from; of more, so many are drawn
 MOST_DATASETS = 12  # looked at apart, those of most runs
 FOLDS, SHUFFLES, TREES = 5, 5, 150
 
@@ -94,7 +94,7 @@ def importance(browser: Browser, view: View, *, by_dataset: bool = False) -> tup
         for run in every:
             groups[run.dataset].append(run)
         largest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MOST_DATASETS]
-        enough = [name for name in largest if len(_telling(groups[name])) >= MINIMUM_RUNS]
+        enough = [name for name in largest if _is_enough(_telling(groups[name]))]
         found += [_importance(groups[name], rng, dataset=name) for name in enough]
     return tuple(found)
 
@@ -116,11 +116,15 @@ def _telling(runs: Sequence[_Scored]) -> list[_Scored]:
     return [run for run in runs if len(keys[run.task]) > 1]
 
 
+def _is_enough(telling: Sequence[_Scored]) -> bool:
+    return len(telling) >= MINIMUM_RUNS and len({run.key for run in telling}) >= 2 * FOLDS
+
+
 def _importance(
     runs: Sequence[_Scored], rng: np.random.Generator, *, dataset: str | None
 ) -> Importance:
     telling = _telling(runs)
-    if len(telling) < MINIMUM_RUNS or len({run.key for run in telling}) < 2 * FOLDS:
+    if not _is_enough(telling):
         raise TooFewRuns(
             f"The importance of knobs needs {MINIMUM_RUNS} scored runs, of {2 * FOLDS} or more "
             f"configurations on tasks that share several, got {len(telling)}. Widen the filter."

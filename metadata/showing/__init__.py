@@ -1,0 +1,1 @@
+"""What many past runs show: knobs, seeds, failures, coverage, differences, the front."""
