@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy import select
 
 from metadata.database import read_session
 from service.dependencies import ServicesDep
@@ -71,8 +72,17 @@ async def _job_stream(
         yield stream
 
 
+def _check_database(services: ServicesDep) -> None:
+    """Let the database say that it is away before an answer has begun."""
+    with read_session(services.engine) as session:
+        session.execute(select(1))
+
+
 async def _list_stream(
-    services: ServicesDep, last_event_id: Back = None, after: After = None
+    services: ServicesDep,
+    _: Annotated[None, Depends(_check_database)],
+    last_event_id: Back = None,
+    after: After = None,
 ) -> AsyncIterator[Stream]:
     place = Place(ALL_JOBS, read_list_position(last_event_id or after))
     with services.live.stream(place) as stream:

@@ -111,6 +111,7 @@ def test_a_mistake_is_selected_in_the_field(open_tab: OpenTab, site: Any) -> Non
     tab.page.keyboard.press("Enter")
 
     tab.page.get_by_role("alert").wait_for()
+    wait_until(tab.page, "document.activeElement.id === 'f-filter'")
     field = tab.page.evaluate("[document.activeElement.id, document.activeElement.selectionStart]")
     assert field == ["f-filter", 14]
     assert tab.page.locator("mark").inner_text() == "methd"

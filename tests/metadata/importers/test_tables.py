@@ -314,4 +314,4 @@ def test_memory_does_not_grow_with_a_table(tmp_path: Path, kind: str) -> None:
         found, peaks[count] = peak_kib(path)
         assert found == count
 
-    assert peaks[5600] - peaks[800] < 40 * 1024  # Arrow keeps some; the table is 96 MB larger
+    assert peaks[5600] - peaks[800] < 60 * 1024  # Arrow keeps some; the table is 96 MB larger
