@@ -157,7 +157,7 @@ def kept_bytes(model: Any, length: int) -> int:
     waiting: WeakSet[Kept] = WeakSet()
 
     def pack(tensor: torch.Tensor) -> Kept:
-        kept = Kept(tensor)
+        kept = Kept(tensor.detach())  # with its graph it would hold itself, for good
         waiting.add(kept)
         return kept
 

@@ -78,7 +78,7 @@ def kept_bytes(model: Any) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage
-        return tensor
+        return tensor.detach()  # with its graph it would hold itself, for good
 
     ids = torch.randint(3, 500, (EXAMPLES, LENGTH))
     mask = torch.ones_like(ids)
