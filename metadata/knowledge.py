@@ -16,6 +16,7 @@ from metadata.arrays import Floats
 from metadata.effects import Effect, effects
 from metadata.evidence import Evidence, weigh_evidence
 from metadata.footprint import Plan, plan
+from metadata.forecast import Forecast, PortfolioEntry
 from metadata.held_out import HeldOut, fit_proven
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
@@ -49,43 +50,6 @@ PRESCREENED = 200  # candidates that a list is chosen from, before any is descri
 # Mean regret at 1 by which a new version may lose to the old and still be called no worse: far
 # below the standard error of such a mean over a few dozen datasets, which is .03 to .06.
 TOLERANCE = 0.01
-
-
-@dataclass(frozen=True, kw_only=True)
-class PortfolioEntry:
-    """An entry of the greedy portfolio, as it was run on `model`.
-
-    `mean_regret` is its own over past datasets, `list_regret` that of the best of the list so far.
-    """
-
-    configuration: Configuration
-    model: ModelProfile
-    mean_regret: float
-    list_regret: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """What is expected of each candidate, C; `low` and `high` are the ends of 90 % intervals.
-
-    `failure` is the probability that training fails by itself, which `regret` has priced in;
-    `forgotten` the nats per token lost on text of the base's own.
-    """
-
-    regret: Floats
-    regret_low: Floats
-    regret_high: Floats
-    beats_default: Floats
-    seconds: Floats
-    seconds_low: Floats
-    seconds_high: Floats
-    bytes: Floats
-    bytes_low: Floats
-    bytes_high: Floats
-    failure: Floats
-    forgotten: Floats
-    forgotten_low: Floats
-    forgotten_high: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,15 +96,13 @@ class Knowledge:
         """
         default = default_configuration(task)
         candidates = gather(task, [*configurations, default], [*plans, plan(default, task)])
-        regret = self._quality.forecast(candidates)
+        scene = self._quality.look(candidates)
+        regret = self._quality.judge(scene)
         seconds = self.surrogates["time"].forecast(candidates)
         peak = self.surrogates["memory"].forecast(candidates)
         forgotten = self.surrogates["forgetting"].forecast(candidates)
-        beats_C = self._quality.beats(
-            regret.expected_C,
-            float(regret.expected_C[-1]),
-            float(self._quality.distances.to_known(candidates.task_T).min()),
-        )
+        default_regret = float(regret.expected_C[-1])
+        beats_C = self._quality.beats(regret.expected_C, default_regret, scene.distance)
         return Forecast(
             regret=regret.expected_C[:-1],
             regret_low=regret.low_C[:-1],
@@ -152,7 +114,7 @@ class Knowledge:
             bytes=peak.expected_C[:-1],
             bytes_low=peak.low_C[:-1],
             bytes_high=peak.high_C[:-1],
-            failure=self._quality.failures(candidates)[:-1],
+            failure=scene.failure_C[:-1],
             forgotten=forgotten.expected_C[:-1],
             forgotten_low=forgotten.low_C[:-1],
             forgotten_high=forgotten.high_C[:-1],

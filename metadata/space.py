@@ -1,34 +1,18 @@
-"""The space of configurations, built from the tables of methods, optimizers and schedules.
-
-A name in the space is `method`, `method:lora:r`, `rate_ratio`, ...: a parameter of an entry is
-active where its entry is chosen. The learning rate is searched as a multiple of
-`priors.usual_rate`, so that one space serves models of every width.
-"""
+"""Configurations of the space: drawn, asked for, moved; the usual ones; suited to a task."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
 from math import ceil, log2
 from typing import Any
 
 import numpy as np
-from ConfigSpace import (
-    CategoricalHyperparameter,
-    ConfigurationSpace,
-    Constant,
-    EqualsCondition,
-    InCondition,
-    UniformFloatHyperparameter,
-    UniformIntegerHyperparameter,
-)
+from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant
 
-from metadata.architectures import linears
 from metadata.checks import check
+from metadata.config_space import TABLES, build_space, is_active, narrowest
 from metadata.drawing import draw
 from metadata.errors import InvalidConfiguration
-from metadata.methods import METHODS
-from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.parameters import Categorical, Float, Integer, Parameter
+from metadata.optimizers import OPTIMIZERS
 from metadata.priors import rate_ratio, usual_rate, width_rule_rate
 from metadata.records import (
     Choice,
@@ -37,7 +21,6 @@ from metadata.records import (
     OptimizerChoice,
     Scalar,
     ScheduleChoice,
-    TargetModules,
     Task,
 )
 
@@ -54,31 +37,14 @@ __all__ = [
     "width_rule_configuration",
 ]
 
-LARGEST_BATCH_LOG2 = 6
-LARGEST_RATE_RATIO = 16.0
-LARGEST_RATE = 100.0  # that a record holds
-TARGETS: tuple[TargetModules, ...] = ("all-linear", "attention", "qv", "mlp")
 USUAL_LENGTH_TOKENS = 512  # where nothing is known of the data; `suited` adapts it to a task
 LONGEST_TOKENS = 4096  # `suited` cuts longer examples; a configuration can ask for more
 LENGTH_STEP_TOKENS = 64
 LENGTH_RESERVE = 1.1  # bytes per token differ from text to text
+LARGEST_RATE = 100.0  # that a record holds
 DEFAULT_RANK, DEFAULT_ALPHA, DEFAULT_RATE = 16, 32, 2e-4
 MOST_DRAWS = 50  # times as many draws as asked for, before fewer are given
 MOVE = 0.15  # standard deviation of a neighbour's step, as a share of a parameter's range
-
-RATE_RATIO = Float(
-    name="rate_ratio", lower=1 / LARGEST_RATE_RATIO, upper=LARGEST_RATE_RATIO, default=1.0, log=True
-)
-SHARED: tuple[Parameter, ...] = (
-    Integer(name="batch_size_log2", lower=0, upper=LARGEST_BATCH_LOG2, default=3),
-    Float(name="epochs", lower=0.5, upper=60.0, default=3.0, log=True),
-    Float(name="warmup_fraction", lower=0.0, upper=0.2, default=0.03),
-)
-_TABLES: Mapping[str, Mapping[str, Any]] = {
-    "method": METHODS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
 
 # What a search leaves as it stands.
 _KEPT = (
@@ -95,20 +61,6 @@ _KEPT = (
 )
 
 Values = dict[str, Scalar]
-
-
-def build_space(
-    model: ModelProfile,
-    *,
-    methods: Sequence[str] | None = None,
-    optimizers: Sequence[str] | None = None,
-) -> ConfigurationSpace:
-    """Return the space of one model; its ranks end at the model's smallest width.
-
-    `methods` and `optimizers` name those to choose among, all of the tables where not given. The
-    space knows each entry's own values; which of them go together on a model, `check` knows.
-    """
-    return _space(_narrowest(model), tuple(methods or METHODS), tuple(optimizers or OPTIMIZERS))
 
 
 def sample(
@@ -148,9 +100,9 @@ def asked(
     The configuration may be one that cannot exist: see `exists`.
     """
     space = build_space(model, methods=methods, optimizers=optimizers)
-    values: Values = {name: ask(space[name]) for name in _TABLES}
+    values: Values = {name: ask(space[name]) for name in TABLES}
     for name in space:
-        if name not in values and _is_active(name, values):
+        if name not in values and is_active(name, values):
             values[name] = ask(space[name])
     return _decode(values, _base(model), model)
 
@@ -197,7 +149,7 @@ def default_configuration(task: Task) -> Configuration:
             method=Choice.model_validate(
                 {
                     "name": "lora",
-                    "r": min(DEFAULT_RANK, _narrowest(task.model)),
+                    "r": min(DEFAULT_RANK, narrowest(task.model)),
                     "lora_alpha": DEFAULT_ALPHA,
                     "lora_dropout": 0.0,
                 }
@@ -256,7 +208,7 @@ def values_of(configuration: Configuration, model: ModelProfile) -> Values:
     }
     for kind, named in chosen.items():
         values |= {f"{kind}:{values[kind]}:{name}": value for name, value in named.items()}
-    return {name: value for name, value in values.items() if _is_active(name, values)}
+    return {name: value for name, value in values.items() if is_active(name, values)}
 
 
 def _moved(start: Values, space: ConfigurationSpace, rng: np.random.Generator) -> Values:
@@ -284,7 +236,7 @@ def _completed(values: Values, space: ConfigurationSpace) -> Values:
     return {
         name: values[name] if name in values else _clipped(space[name], same)
         for name in space
-        if _is_active(name, values)
+        if is_active(name, values)
     }
 
 
@@ -292,71 +244,6 @@ def _clipped(hyperparameter: Any, same: Mapping[str, Any]) -> Any:
     """Return the value of the same name in an entry left behind, the default where it has none."""
     value = same.get(hyperparameter.name.rpartition(":")[2], hyperparameter.default_value)
     return _plain(value if hyperparameter.legal_value(value) else hyperparameter.default_value)
-
-
-def _is_active(name: str, values: Mapping[str, Scalar]) -> bool:
-    kind, _, rest = name.partition(":")
-    if rest:
-        return values[kind] == rest.partition(":")[0]
-    if name == "target_modules":
-        return METHODS[str(values["method"])].uses_target_modules
-    if name == "rate_ratio":
-        return OPTIMIZERS[str(values["optimizer"])].has_learning_rate
-    return True
-
-
-@lru_cache(maxsize=256)
-def _space(
-    narrowest: int, methods: tuple[str, ...], optimizers: tuple[str, ...]
-) -> ConfigurationSpace:
-    space = ConfigurationSpace(name="peftwise")
-    chosen = {"method": methods, "optimizer": optimizers}
-    for kind, table in _TABLES.items():
-        names = list(chosen.get(kind, table))
-        parent = CategoricalHyperparameter(kind, names)
-        space.add(parent)
-        for name in names:
-            for parameter in table[name].parameters:
-                child = _hyperparameter(f"{kind}:{name}:{parameter.name}", parameter, narrowest)
-                space.add(child, EqualsCondition(child, parent, name))
-    space.add([_hyperparameter(parameter.name, parameter, narrowest) for parameter in SHARED])
-    _add_where(
-        space,
-        _hyperparameter(RATE_RATIO.name, RATE_RATIO, narrowest),
-        "optimizer",
-        [name for name in optimizers if OPTIMIZERS[name].has_learning_rate],
-    )
-    targeted = [name for name in methods if METHODS[name].uses_target_modules]
-    if targeted:
-        needed = {one for name in optimizers for one in OPTIMIZERS[name].target_modules}
-        targets = [*TARGETS, *sorted(needed.difference(TARGETS))]
-        choice = CategoricalHyperparameter("target_modules", targets)
-        _add_where(space, choice, "method", targeted)
-    return space
-
-
-def _add_where(space: ConfigurationSpace, child: Any, parent: str, values: list[str]) -> None:
-    if not values:
-        return
-    space.add(child, InCondition(child, space[parent], values))
-
-
-def _hyperparameter(name: str, parameter: Parameter, narrowest: int) -> Any:
-    if isinstance(parameter, Categorical):
-        return CategoricalHyperparameter(name, list(parameter.choices))
-    if isinstance(parameter, Float):
-        return UniformFloatHyperparameter(
-            name, parameter.lower, parameter.upper, parameter.default, log=parameter.log
-        )
-    upper = min(parameter.upper, narrowest) if parameter.name == "r" else parameter.upper
-    if upper <= parameter.lower:
-        return Constant(name, parameter.lower)
-    default = min(parameter.default, upper)
-    return UniformIntegerHyperparameter(name, parameter.lower, upper, default, log=parameter.log)
-
-
-def _narrowest(model: ModelProfile) -> int:
-    return min(min(linear.d_in, linear.d_out) for linear in linears(model))
 
 
 def _base(model: ModelProfile) -> Configuration:

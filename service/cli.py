@@ -38,6 +38,7 @@ from service.app import create_app
 from service.client import Client, read_run
 from service.jobs_command import job_pairs
 from service.reaching import client_of, running_service, settings_of
+from service.recommender.question import usual
 from service.recommender.schemas import (
     BaseModelChoice,
     Budget,
@@ -113,10 +114,10 @@ def recommend(
     ] = "quality",
     cheapest_within: Annotated[
         float, typer.Option(help="Regret that the cheapest may give away.")
-    ] = 0.1,
+    ] = usual("cheapest_within"),
     forgetting_weight: Annotated[
         float, typer.Option(help="What a nat forgotten costs, in nats of quality.")
-    ] = 0.0,
+    ] = usual("forgetting_weight"),
     method: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Consider this method only; may be repeated."),

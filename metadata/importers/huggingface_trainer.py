@@ -15,7 +15,7 @@ from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import is_not_a_number, leaves, number_of, text_of, whole_of
 from metadata.importers.files import Place, read_object
 from metadata.importers.names import Split, facts_of, split_of
-from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
+from metadata.importers.spec import Draft, Given, ImporterSpec, one_run
 from metadata.records import Measurement, Scalar
 
 STATE = "trainer_state.json"
@@ -32,16 +32,8 @@ def claims(place: Place) -> bool:
     return place.is_folder and (STATE in place.files or bool(_checkpoints(place)))
 
 
-def read(place: Place, given: Given) -> Iterator[Item]:
-    """Yield the one run of a folder."""
+def _draft(place: Place, given: Given) -> Draft:
     del given
-    try:
-        yield _draft(place)
-    except InvalidRequest as error:
-        yield Refused(label=place.label, reason=str(error))
-
-
-def _draft(place: Place) -> Draft:
     source, state, notes = _last_state(place)
     folders = [source] if source is place else [source, place]
     documents = {
@@ -240,5 +232,5 @@ SPEC = ImporterSpec(
     name="huggingface_trainer",
     title="output folder of the Hugging Face Trainer",
     claims=claims,
-    read=read,
+    read=one_run(_draft),
 )

@@ -7,7 +7,7 @@ from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import leaves, number_of, text_of, whole_of
 from metadata.importers.files import Place, head, read_object
 from metadata.importers.names import split_of
-from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
+from metadata.importers.spec import Draft, Given, ImporterSpec, one_run
 from metadata.records import Measurement, Scalar
 
 PARTS = ("run_info", "train_info", "meta_info")
@@ -23,17 +23,6 @@ def claims(place: Place) -> bool:
     return b'"run_info"' in begins and b'"train_config"' in begins
 
 
-def read(place: Place, given: Given) -> Iterator[Item]:
-    """Yield the one run of a file."""
-    del given
-    try:
-        document = read_object(place.path)
-        run, trained, about = (_object(document, part) for part in PARTS)
-        yield _draft(place, document, run, trained, about)
-    except InvalidRequest as error:
-        yield Refused(label=place.label, reason=str(error))
-
-
 def _object(document: Mapping[str, Any], part: str) -> Mapping[str, Any]:
     found = document.get(part)
     if not isinstance(found, dict):
@@ -41,13 +30,10 @@ def _object(document: Mapping[str, Any], part: str) -> Mapping[str, Any]:
     return found
 
 
-def _draft(
-    place: Place,
-    document: Mapping[str, Any],
-    run: Mapping[str, Any],
-    trained: Mapping[str, Any],
-    about: Mapping[str, Any],
-) -> Draft:
+def _draft(place: Place, given: Given) -> Draft:
+    del given
+    document = read_object(place.path)
+    run, trained, about = (_object(document, part) for part in PARTS)
     config = run.get("train_config")
     adapter = run.get("peft_config")
     metrics = trained.get("metrics")
@@ -132,5 +118,5 @@ SPEC = ImporterSpec(
     name="peft_comparison",
     title="result file of PEFT's method comparison",
     claims=claims,
-    read=read,
+    read=one_run(_draft),
 )

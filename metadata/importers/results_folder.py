@@ -15,7 +15,7 @@ from metadata.importers.cleaning import leaves, number_of, text_of, whole_of
 from metadata.importers.files import Place, read_json, read_object
 from metadata.importers.names import Sorted, facts_of, measurements, split_of
 from metadata.importers.rows import csv_rows
-from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
+from metadata.importers.spec import Draft, Given, ImporterSpec, one_run
 from metadata.importers.vocabulary import BY_NAME
 from metadata.records import Measurement, Scalar
 
@@ -31,14 +31,6 @@ def claims(place: Place) -> bool:
     names = place.files
     has_metrics = any(name.startswith("metrics") and name.endswith(".json") for name in names)
     return place.is_folder and has_metrics and not CONFIGS.isdisjoint(names)
-
-
-def read(place: Place, given: Given) -> Iterator[Item]:
-    """Yield the one run of a folder."""
-    try:
-        yield _draft(place, given)
-    except InvalidRequest as error:
-        yield Refused(label=place.label, reason=str(error))
 
 
 def _draft(place: Place, given: Given) -> Draft:
@@ -193,5 +185,5 @@ SPEC = ImporterSpec(
     name="results_folder",
     title="folder with a PEFT or model config beside JSON metrics",
     claims=claims,
-    read=read,
+    read=one_run(_draft),
 )

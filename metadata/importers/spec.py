@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from metadata.errors import InvalidRequest
 from metadata.importers.files import Place
 from metadata.records import DatasetProfile, Device, Measurement, ModelProfile, Run, Scalar
 
@@ -58,6 +59,22 @@ class Given:
 
 NOTHING_GIVEN = Given()
 Item = Draft | Refused | Run
+
+
+def one_run(draft: Callable[[Place, Given], Draft]) -> Callable[[Place, Given], Iterator[Item]]:
+    """Return the reader of a source that holds one run, which is refused where it cannot be read.
+
+    Args:
+        draft: (place, given) -> the run; raises InvalidRequest.
+    """
+
+    def read(place: Place, given: Given) -> Iterator[Item]:
+        try:
+            yield draft(place, given)
+        except InvalidRequest as error:
+            yield Refused(label=place.label, reason=str(error))
+
+    return read
 
 
 @dataclass(frozen=True, kw_only=True)

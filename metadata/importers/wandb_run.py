@@ -5,14 +5,14 @@ with which arguments stands in the metadata too, and is not taken.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from metadata.errors import InvalidRequest
 from metadata.importers.cleaning import is_not_a_number, leaves, text_of, whole_of
 from metadata.importers.files import Place, read_object
 from metadata.importers.names import facts_of, measurements
-from metadata.importers.spec import Draft, Given, ImporterSpec, Item, Refused
+from metadata.importers.spec import Draft, Given, ImporterSpec, one_run
 from metadata.records import Scalar
 
 SUMMARY, CONFIG, ABOUT = "wandb-summary.json", "config.yaml", "wandb-metadata.json"
@@ -21,14 +21,6 @@ SUMMARY, CONFIG, ABOUT = "wandb-summary.json", "config.yaml", "wandb-metadata.js
 def claims(place: Place) -> bool:
     """Say whether a folder holds the summary of a run."""
     return place.is_folder and SUMMARY in place.files
-
-
-def read(place: Place, given: Given) -> Iterator[Item]:
-    """Yield the one run of a folder."""
-    try:
-        yield _draft(place, given)
-    except InvalidRequest as error:
-        yield Refused(label=place.label, reason=str(error))
 
 
 def _draft(place: Place, given: Given) -> Draft:
@@ -86,5 +78,5 @@ SPEC = ImporterSpec(
     name="wandb",
     title="run folder of Weights & Biases",
     claims=claims,
-    read=read,
+    read=one_run(_draft),
 )

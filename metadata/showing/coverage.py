@@ -12,6 +12,7 @@ from math import log
 from typing import Any
 
 from metadata.browsing import Browser, View
+from metadata.config_space import LARGEST_BATCH_LOG2, RATE_RATIO, SHARED, TARGETS
 from metadata.exporting import configurations
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
@@ -19,7 +20,6 @@ from metadata.parameters import Categorical, Float, Integer, Parameter
 from metadata.priors import usual_rate
 from metadata.records import ModelProfile
 from metadata.showing.knobs import BLOCKS, knob_values
-from metadata.space import LARGEST_BATCH_LOG2, RATE_RATIO, SHARED, TARGETS
 
 SHOWN_VALUES = 20  # of a knob, the most frequent
 RATE = "configuration.optimizer.learning_rate"

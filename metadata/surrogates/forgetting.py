@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metadata.arrays import Floats
+from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.surrogates.intervals import tails_of_groups
 from metadata.surrogates.left_out import fit_left_out
@@ -82,22 +82,24 @@ def fit(table: Table, seed: int) -> Forgetting:
         )
     forgotten_N = _forgotten(table)
     rows = np.flatnonzero(np.isfinite(forgotten_N))
-    group_N = table.row_groups[rows]
     spread_P = table.spread_P[np.isfinite(table.spread_P)]
     unit = float(np.median(spread_P)) if len(spread_P) else 1.0
-    if len(np.unique(group_N)) < MINIMUM_DATASETS:
+    if len(np.unique(table.row_groups[rows])) < MINIMUM_DATASETS:
         nothing = Line(mean=0.0, forecast_mean=0.0, slope=0.0)
         return Forgetting(models=(), line=nothing, tails=(0.0, 0.0), nats_of_regret=unit)
+    return _learn(table, rows, forgotten_N[rows], unit=unit, seed=seed)
+
+
+def _learn(
+    table: Table, rows: Integers, forgotten_N: Floats, *, unit: float, seed: int
+) -> Forgetting:
+    """Learn from rows that tell, drawn to the mean by what held-out datasets say."""
+    group_N = table.row_groups[rows]
     models, forecast_N = fit_left_out(
-        table.X_NF[rows],
-        forgotten_N[rows],
-        group_N,
-        names=table.names.all,
-        trees=TREES,
-        seed=seed,
+        table.X_NF[rows], forgotten_N, group_N, names=table.names.all, trees=TREES, seed=seed
     )
-    line = fit_line(forgotten_N[rows], forecast_N, balance(group_N))
-    error_N = forgotten_N[rows] - line.shrink(forecast_N)
+    line = fit_line(forgotten_N, forecast_N, balance(group_N))
+    error_N = forgotten_N - line.shrink(forecast_N)
     tails = tails_of_groups(error_N, [table.groups[group] for group in group_N])
     return Forgetting(models=models, line=line, tails=tails, nats_of_regret=unit)
 

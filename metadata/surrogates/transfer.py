@@ -64,12 +64,13 @@ class Core:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A task as the surrogate sees it."""
+    """A task as the surrogate sees it, and how probable it is that each candidate fails there."""
 
     weight_T: Floats
     scenario_TC: Floats
     shift_C: Floats
     distance: float
+    failure_C: Floats
 
     @property
     def expected(self) -> Floats:
@@ -108,21 +109,20 @@ class Quality:
 
     def forecast(self, candidates: Described) -> Prediction:
         """Forecast the regret of each candidate."""
-        scene = self.look(candidates)
+        return self.judge(self.look(candidates))
+
+    def judge(self, scene: Scene) -> Prediction:
+        """Return the regret of each candidate of a scene."""
         expected_C = bounded(scene.expected)
         low_C, high_C = self.errors.around(
             expected_C, scene.distance, widen=self.widening(scene.distance)
         )
-        high_C = np.where(self.failures(candidates) > TAIL, WORST_REGRET, high_C)
+        high_C = np.where(scene.failure_C > TAIL, WORST_REGRET, high_C)
         return Prediction(
             expected_C=expected_C,
             low_C=np.clip(low_C, 0.0, expected_C),
             high_C=np.clip(high_C, expected_C, WORST_REGRET),
         )
-
-    def failures(self, candidates: Described) -> Floats:
-        """Return the probability of each candidate that training fails by itself, C."""
-        return self.failure.probability(candidates.X_CF)
 
     def look(self, candidates: Described) -> Scene:
         """Return what past pairs and the task itself say of the candidates."""
@@ -132,11 +132,13 @@ class Quality:
         weight_T = weigh(self.scenarios.group_T, distance_T, locality=fade * self.setting.locality)
         trust = fade * self.setting.trust
         shift_C = trust * self._shift(candidates) if trust > 0 else np.zeros(len(candidates.keys))
+        failure_C = self.failure.probability(candidates.X_CF)
         return Scene(
             weight_T=weight_T,
-            scenario_TC=self._scenarios(candidates),
+            scenario_TC=self._scenarios(candidates, failure_C),
             shift_C=shift_C,
             distance=distance,
+            failure_C=failure_C,
         )
 
     def alone(self, candidates: Described) -> Floats:
@@ -144,7 +146,7 @@ class Quality:
         trust = self.setting.trust * self.distances.trust(
             float(self.distances.to_known(candidates.task_T).min())
         )
-        average_C = self._average(candidates)
+        average_C = self._average(candidates, self.failure.probability(candidates.X_CF))
         return average_C if trust == 0 else average_C + trust * self._shift(candidates)
 
     def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
@@ -214,9 +216,9 @@ class Quality:
             ),
         )
 
-    def _average(self, candidates: Described) -> Floats:
+    def _average(self, candidates: Described, failure_C: Floats) -> Floats:
         average_C = self.outside.shrink(mean_of(self.averages, candidates.reference_CF))
-        average_C = np.maximum(average_C, WORST_REGRET * self.failures(candidates))
+        average_C = np.maximum(average_C, WORST_REGRET * failure_C)
         never_C = ~self._was_tried(candidates)
         average_C[never_C] = np.maximum(average_C[never_C], self.outside.mean)
         return average_C
@@ -228,7 +230,7 @@ class Quality:
         known = set(self.tried)
         return np.array([known.issuperset(kinds) for kinds in candidates.kinds], dtype=bool)
 
-    def _scenarios(self, candidates: Described) -> Floats:
+    def _scenarios(self, candidates: Described, failure_C: Floats) -> Floats:
         """Return the regret of each candidate in each past pair, T x C.
 
         Of the core that is known; other candidates are taken to vary as their likes do.
@@ -243,7 +245,8 @@ class Quality:
             strange = candidates.take(others)
             likeness_CK = self.core.likeness(strange.reference_CF)
             deviation_TK = filled_TK - weight_T @ filled_TK
-            scenario_TC[:, others] = self._average(strange) + deviation_TK @ likeness_CK.T
+            average_C = self._average(strange, failure_C[others])
+            scenario_TC[:, others] = average_C + deviation_TK @ likeness_CK.T
         return scenario_TC
 
 

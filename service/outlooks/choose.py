@@ -26,6 +26,7 @@ from service.recommender.question import (
     read_model,
 )
 from service.recommender.schemas import Interval, RecommendedConfiguration
+from service.runs.parameters import equal_to
 
 PastLosses = Callable[[DatasetProfile, str], list[SmallRun]]
 BY_SIZE = (
@@ -101,14 +102,13 @@ def losses_of(browser: Browser) -> PastLosses:
     """Return where past runs on the same data, or parts of it, are looked up."""
 
     def past(data: DatasetProfile, model_id: str) -> list[SmallRun]:
-        where = " and ".join(
-            f"{name} = '{value.replace(chr(39), 2 * chr(39))}'"
-            for name, value in (
-                ("model_id", model_id),
-                ("state", "succeeded"),
-                ("objective.name", "supervised"),
-                ("dataset_group", data.group),
-            )
+        where = equal_to(
+            {
+                "model_id": model_id,
+                "state": "succeeded",
+                "objective.name": "supervised",
+                "dataset_group": data.group,
+            }
         )
         found = browser.columns(View(filter=where), ["task.dataset.examples", "scores.best_loss"])
         return [

@@ -19,7 +19,7 @@ from service.pages.ask_form import PASTED_NAME
 from service.pages.checked_files import CheckedFiles
 from service.pages.data_contexts import Checked
 from service.pages.data_view import KEEP_ORIGINAL, KEEP_REPAIRED, view_check, view_data
-from service.pages.incoming import receive
+from service.pages.incoming import plain_fields, receive
 from service.pages.page_route import page_router
 from service.pages.rendering import respond
 from service.services import Services
@@ -63,9 +63,7 @@ def repaired(token: str, services: ServicesDep, name: FileName = "") -> FileResp
 @router.post("/data/kept")
 async def keep(request: Request, services: ServicesDep) -> RedirectResponse:
     """Keep a file that was checked a moment ago, or its repaired copy, as a training file."""
-    async with request.form(max_files=0, max_fields=10) as form:
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    return await run_in_threadpool(_keep, services, fields)
+    return await run_in_threadpool(_keep, services, await plain_fields(request))
 
 
 @router.post("/data/{file_id}/check")

@@ -16,10 +16,15 @@ async def receive(request: Request, path: Path, *, space: Space) -> Upload:
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/"):
         return await receive_upload(kind, request.stream(), path, is_optional=True, space=space)
-    async with request.form(max_fields=40) as form:
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = await plain_fields(request, most=40)
     path.touch()
     return Upload(path=path, label="", size_bytes=0, fields=fields)
+
+
+async def plain_fields(request: Request, *, most: int = 10) -> dict[str, str]:
+    """Return the fields of a form that brings no file."""
+    async with request.form(max_files=0, max_fields=most) as form:
+        return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def keep_data(services: Services, form: Form, upload: Upload) -> Form:

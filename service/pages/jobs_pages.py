@@ -16,6 +16,7 @@ from service.jobs.requests import JobRequest, MethodChoice, PeftChoice
 from service.jobs.states import JobState
 from service.jobs.submission import check_order
 from service.pages import urls
+from service.pages.incoming import plain_fields
 from service.pages.job_view import JobSeen, view_job, view_jobs
 from service.pages.page_route import page_router
 from service.pages.rendering import respond
@@ -42,9 +43,7 @@ def list_jobs(queue: QueueDep, after: Cursor = None, state: State = "") -> HTMLR
 @router.post("/jobs")
 async def submit(request: Request, services: ServicesDep) -> RedirectResponse:
     """Queue what a button on an answer names, and go to its page."""
-    async with request.form(max_files=0, max_fields=10) as form:
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    return await run_in_threadpool(_submit, services, fields)
+    return await run_in_threadpool(_submit, services, await plain_fields(request))
 
 
 @router.get("/jobs/{job_id}")

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.checks import check_serving, fault_of
+from metadata.config_space import TARGETS
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.methods.spec import Serving
 from metadata.parameters import defaults
 from metadata.priors import usual_rate
 from metadata.records import Choice, Configuration, ModelProfile, OptimizerChoice, Task
-from metadata.space import TARGETS, default_configuration, exists, sample
+from metadata.space import default_configuration, exists, sample
 from service import wording
 from service.recommender.question import Question
 from service.recommender.schemas import Exclusion

@@ -44,6 +44,11 @@ find_public_model: FindModel = partial(Models({}).find, param="base_model.id")
 GIB = 2**30
 
 
+def usual(name: str) -> float:
+    """Return what a number of a request is where it is not given."""
+    return float(RecommendationRequest.model_fields[name].default)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What is asked, checked: the task, what one run may use, and which answer is wanted."""
@@ -55,8 +60,8 @@ class Question:
     methods: tuple[str, ...] | None = None
     serve_with: Serving | None = None
     count: int = 5
-    cheapest_within: float = 0.1
-    forgetting_weight: float = 0.0
+    cheapest_within: float = usual("cheapest_within")
+    forgetting_weight: float = usual("forgetting_weight")
 
     @property
     def learnt(self) -> LearntObjective:
@@ -126,8 +131,8 @@ class Question:
 
     def _unusual(self) -> dict[str, float]:
         """Return weights and margins that are not the usual ones."""
-        usual = {"cheapest_within": 0.1, "forgetting_weight": 0.0}
-        return {n: getattr(self, n) for n, value in usual.items() if getattr(self, n) != value}
+        mine = {one: getattr(self, one) for one in ("cheapest_within", "forgetting_weight")}
+        return {name: value for name, value in mine.items() if value != usual(name)}
 
     def rng(self, knowledge_version: str) -> np.random.Generator:
         """Return random numbers that are the same for the same question and knowledge."""

@@ -144,14 +144,15 @@ def test_what_diverges_is_expected_to_and_its_regret_may_be_the_worst(
     both = gather(task, [usual, usual.model_copy(update={"optimizer": optimizer, "epochs": 4.0})])
     quality = fit(table, 0)
 
-    safe, unsafe = quality.failures(both)
+    safe, unsafe = quality.look(both).failure_C
     said = quality.forecast(both)
 
     assert table.failed_N.sum() > 5
     assert safe < 0.05 < 0.3 < unsafe
     assert said.high_C[1] == 2.0
     assert said.expected_C[1] >= 2.0 * unsafe - 1e-9
-    assert restore(quality.state()).failures(both) == pytest.approx([safe, unsafe])
+    restored = restore(quality.state()).look(both)
+    assert restored.failure_C == pytest.approx([safe, unsafe])
 
 
 def test_an_untried_configuration_must_be_better_by_what_is_not_known_of_it(

@@ -5,12 +5,11 @@ from math import log
 
 from metadata.showing.coverage import Coverage, KnobCoverage, coverage
 from service import wording
-from service.pages import contexts, run_columns, urls
+from service.pages import contexts, run_columns
 from service.pages.plots import figures, tables
 from service.pages.plots.spec import Chart, Drawn, Question
 from service.pages.run_columns import Cell
 from service.pages.run_contexts import Plot
-from service.runs.parameters import equal_to
 
 MOST_DRAWN = 30
 RATIO = "rate_ratio"
@@ -197,10 +196,7 @@ def _methods(found: Coverage) -> Plot:
         ),
         rows=tuple(
             (
-                Cell(
-                    text=wording.capitalised(wording.method(name)),
-                    link=urls.runs({"filter": equal_to({"method": name})}),
-                ),
+                tables.method_cell(name),
                 *(tables.number(count) for count in (one.runs, one.failed, one.scored)),
             )
             for name, one in found.methods.items()

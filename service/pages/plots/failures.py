@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from metadata.showing.failures import Failure, Failures, failures
 from service import wording
-from service.pages import contexts, run_columns, urls
+from service.pages import contexts, run_columns
 from service.pages.plots import figures, tables
 from service.pages.plots.spec import Chart, Drawn, Question
 from service.pages.run_columns import Cell
 from service.pages.run_contexts import Plot
-from service.runs.parameters import equal_to
 
 MOST_DRAWN, MOST_ROWS = 20, 200
 
@@ -82,10 +81,7 @@ def _methods(found: Failures) -> Plot:
         ),
         rows=tuple(
             (
-                Cell(
-                    text=wording.capitalised(wording.method(name)),
-                    link=urls.runs({"filter": equal_to({"method": name})}),
-                ),
+                tables.method_cell(name),
                 tables.number(all_),
                 tables.number(count),
                 Cell(text=f"{100 * count / all_:.1f} %", kind="number"),
