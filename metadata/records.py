@@ -262,6 +262,9 @@ class Costs(Record):
     joules: Annotated[float, Field(ge=0)] | None = None
 
 
+IMPORTED = "imported-"  # how the ids of imported runs begin
+
+
 class Origin(Record):
     """Where a run comes from: our own worker, or an importer and its source.
 

@@ -6,7 +6,7 @@ it was told, costs alone where it has no score.
 
 from collections.abc import Iterable
 
-from metadata.records import Run
+from metadata.records import IMPORTED, Run
 
 # Gaps that no surrogate reads: a cost that is 0 counts as not told.
 _HARMLESS = frozenset({"created_at", "configuration.seed"})
@@ -30,5 +30,5 @@ def teaching(runs: Iterable[Run]) -> list[Run]:
 
 
 def _is_unscored(run: Run) -> bool:
-    is_imported = run.id.startswith("imported-")
+    is_imported = run.id.startswith(IMPORTED)
     return is_imported and run.state == "succeeded" and run.score is None

@@ -27,6 +27,7 @@ from metadata.importers.facts import Facts
 from metadata.importers.spec import Draft, Given
 from metadata.importers.tasks import task_of
 from metadata.records import (
+    IMPORTED,
     Costs,
     Origin,
     Run,
@@ -35,7 +36,6 @@ from metadata.records import (
 )
 
 LONGEST_REASON = 300
-PREFIX = "imported-"
 CREATED_AT = "created_at"
 _STATES: Mapping[str, RunState] = {
     "succeeded": "succeeded", "success": "succeeded", "completed": "succeeded",
@@ -74,7 +74,7 @@ def run_of(
     detail = text_of(draft.label) or importer
     try:
         run = Run(
-            id=f"{PREFIX}{_hash([importer, draft.identity])[:24]}",
+            id=f"{IMPORTED}{_hash([importer, draft.identity])[:24]}",
             task=task,
             configuration=configuration,
             state=state,

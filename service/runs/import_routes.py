@@ -85,7 +85,7 @@ async def import_runs(request: Request, services: ServicesDep, now: NowDep) -> I
 
 def _import(services: Services, found: partial[Iterator[Any]], *, check: bool) -> ImportAnswer:
     intake = Intake()
-    kept = keep_runs(services.engine, services.history, found(intake=intake))
+    kept = keep_runs(services.history, found(intake=intake))
     return answer_import(intake, kept, services.history, services.knowledge, check=check)
 
 

@@ -71,27 +71,26 @@ def count_evidence(engine: Engine) -> EvidenceCount:
     return EvidenceCount(runs=runs, models=models, datasets=datasets, methods=methods)
 
 
-def keep_runs(engine: Engine, history: History, runs: Iterator[Run]) -> Kept:
+def keep_runs(history: History, runs: Iterator[Run]) -> Kept:
     """Add the runs whose ids are new, some hundred at a time, so that memory stays flat.
 
     What was added before an error stays: importing the same once more adds the rest.
     """
-    before = count_evidence(engine)
+    before = count_evidence(history.engine)
     added = unchanged = teaching = 0
     for batch in _batches(runs):
-        known = _known(engine, [run.id for run in batch])
-        new = {run.id: run for run in batch if run.id not in known}
-        count = history.add_many(new.values()) if new else 0
+        unknown = history.unknown([run.id for run in batch])
+        new = {run.id: run for run in batch if run.id in unknown}
+        count = history.add_many(new.values())
         added += count
         unchanged += len(batch) - count
-        kept = _known(engine, list(new))  # less those that were deleted for good before
-        teaching += sum(can_teach(run) for run in new.values() if run.id in kept)
+        teaching += sum(can_teach(run) for run in new.values())
     return Kept(
         added=added,
         unchanged=unchanged,
         teaching=teaching,
         before=before,
-        after=count_evidence(engine),
+        after=count_evidence(history.engine),
     )
 
 
@@ -144,11 +143,6 @@ def _batches(runs: Iterator[Run]) -> Iterator[Sequence[Run]]:
             batch, points = [], 0
     if batch:
         yield batch
-
-
-def _known(engine: Engine, ids: Sequence[str]) -> set[str]:
-    with read_session(engine) as session:
-        return set(session.scalars(select(RunRow.id).where(RunRow.id.in_(ids))))
 
 
 def safe_name(label: str) -> str:

@@ -313,7 +313,7 @@ def test_a_second_import_of_real_folders_changes_nothing(engine: Engine) -> None
 
     def keep() -> Any:
         runs = runs_at(SHARED / "trainer_folders", given=Given(), intake=Intake(), now=NOON)
-        return keep_runs(engine, history, runs)
+        return keep_runs(history, runs)
 
     first = keep()
     ids = sorted(run.id for run in history.stream())
@@ -332,7 +332,7 @@ def test_all_real_folders_are_kept_once_and_change_no_knowledge(client: TestClie
 
     def keep() -> Any:
         runs = runs_at(SHARED, given=Given(), intake=Intake(), now=NOON)
-        return keep_runs(services.engine, services.history, runs)
+        return keep_runs(services.history, runs)
 
     first, second = keep(), keep()
     refitted = client.post("/v1/knowledge/refit").json()
