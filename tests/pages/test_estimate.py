@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 MEASURE_OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+FILL_OF_WEIGHTS = "getComputedStyle(document.querySelector('.memory .part-weights')).fill"
 CONFIGURATION = {
     "method": {"name": "lora", "r": 8, "lora_alpha": 16, "lora_dropout": 0.0},
     "optimizer": {"name": "adamw", "learning_rate": 2e-4},
@@ -42,14 +43,13 @@ def test_the_estimate_fits_the_window_and_nothing_complains(
 
 
 def test_the_picture_has_colours_of_its_own_in_the_dark(open_tab: OpenTab, data_file: Path) -> None:
-    fills = []
-    for scheme in ("light", "dark"):
-        tab = open_tab(scheme=scheme)
-        ask(tab.page, data_file)
-        part = tab.page.locator(".memory .part-weights").first
-        fills.append(part.evaluate("part => getComputedStyle(part).fill"))
+    light, dark = open_tab(scheme="light"), open_tab(scheme="dark")
+    ask(light.page, data_file)
+    ask(dark.page, data_file)
 
-    assert fills[0] != fills[1]
+    fill = light.page.evaluate(FILL_OF_WEIGHTS)
+    dark.page.wait_for_function(f"fill => {FILL_OF_WEIGHTS} !== fill", arg=fill)
+    assert light.page.evaluate(FILL_OF_WEIGHTS) == fill
 
 
 def test_an_estimate_works_without_scripts(open_tab: OpenTab, data_file: Path) -> None:

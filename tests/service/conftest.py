@@ -236,9 +236,12 @@ class Run(Protocol):
 
 
 @pytest.fixture
-def command_folder(filled_database: Path) -> Path:
-    """Return the data folder that commands use, here one where answers can be kept."""
-    return filled_database.parent
+def command_folder(tmp_path: Path, filled_database: Path) -> Path:
+    """Return the data folder that commands use, one of our own: they change its runs."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    shutil.copy(filled_database, folder)
+    return folder
 
 
 @pytest.fixture

@@ -1,25 +1,14 @@
 """`peftwise runs export`, `note` and `delete`: inside the process and through a server."""
 
 import csv
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from metadata.runs_file import read_runs
 from service import serving
 from service.settings import Settings
-
-
-@pytest.fixture
-def command_folder(tmp_path: Path, filled_database: Path) -> Path:
-    """Return a data folder of our own: its runs are changed."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    shutil.copy(filled_database, folder)
-    return folder
 
 
 def test_runs_are_exported_by_the_ending(run: Any, tmp_path: Path) -> None:
