@@ -33,14 +33,13 @@ from recommender_picture import draw
 from metadata.arrays import Floats
 from metadata.evaluation import OWN_RULES, Evaluation, evaluate_table, rule_of
 from metadata.held_out import Rule
-from metadata.kinds import Kind, restrict
+from metadata.kinds import KINDS, Kind
 from metadata.records import Configuration, Task
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.space import width_rule_configuration
 from metadata.surrogates.choice import COUNTS
 from metadata.table import Table, build_table
 
-KINDS: tuple[Kind, ...] = ("free", "peft", "memory", "time")
 OPENAI_EPOCHS, OPENAI_SHARE, OPENAI_LARGEST = 4.0, 0.002, 256
 GENERATED = "generated-"
 DRAWS = 10_000
@@ -61,10 +60,11 @@ def main() -> int:
     """Print a table for each kind of question."""
     options = _parse()
     table = build_table(read_runs(options.runs))
-    found = {}
-    for kind in options.kinds:
-        result = evaluate_table(restrict(table, kind), RULES, draws=DRAWS)
-        found[kind] = result.to_json() | {"ratios": _print(kind, result, table)}
+    played = evaluate_table(table, RULES, kinds=options.kinds, draws=DRAWS)
+    found: dict[str, Any] = {
+        kind: result.to_json() | {"ratios": _print(kind, result, table)}
+        for kind, result in played.items()
+    }
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if options.plot:

@@ -16,7 +16,8 @@ COPIES = 50
 
 def print_honesty(table: Table) -> None:
     """Print shuffled features, a copied dataset, and a base model left out with the dataset."""
-    shuffled = evaluate_table(shuffle_features(table, seed=0), OWN_RULES, draws=100).regret
+    strange = shuffle_features(table, seed=0)
+    shuffled = evaluate_table(strange, OWN_RULES, draws=100)["free"].regret
     print("\nfeatures of datasets shuffled: regret of the first run")
     print(f"  ours {shuffled['ours'][1]:.3f}, portfolio {shuffled['portfolio'][1]:.3f}")
     moved, asked = copies_move(table)

@@ -15,7 +15,7 @@ from metadata.database import open_database
 from metadata.errors import PeftwiseError
 from metadata.evaluation import CostScore, Evaluation, Spread, evaluate, evaluate_table
 from metadata.history import History
-from metadata.kinds import Kind
+from metadata.kinds import KINDS, Kind
 from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
 from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
@@ -84,8 +84,9 @@ def fit(
 def evaluate_runs(
     runs: RunsOption = SHIPPED_RUNS,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures")] = None,
-    peft_only: Annotated[bool, typer.Option("--peft-only", help="without full")] = False,
-    kind: Annotated[Kind, typer.Option(help="what a question allows")] = "free",
+    kind: Annotated[
+        list[str] | None, typer.Option(help=f"what a question allows: {', '.join(KINDS)}")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="Parquet table of another make")] = None,
     seed: SeedOption = 0,
 ) -> None:
@@ -95,12 +96,26 @@ def evaluate_runs(
     config.<name> and feature.<name>.
     """
     if table is not None:
-        result = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
+        found = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
     else:
-        result = evaluate(read_runs(runs), seed=seed, peft_only=peft_only, kind=kind)
+        found = evaluate(read_runs(runs), seed=seed, kinds=_kinds(kind or ["free"]))
     if json_file is not None:
-        json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
-    _print_evaluation(Console(), result)
+        figures = {name: result.to_json() for name, result in found.items()}
+        shown = figures if len(figures) > 1 else next(iter(figures.values()))
+        json_file.write_text(json.dumps(shown, indent=1) + "\n")
+    for name, result in found.items():
+        print(f"{name}:")
+        _print_evaluation(Console(), result)
+
+
+def _kinds(names: Sequence[str]) -> list[Kind]:
+    known: dict[str, Kind] = {kind: kind for kind in KINDS}
+    strange = [name for name in names if name not in known]
+    if strange:
+        raise typer.BadParameter(
+            f"{strange[0]!r} is none of {', '.join(KINDS)}", param_hint="--kind"
+        )
+    return [known[name] for name in names]
 
 
 @app.command("export")

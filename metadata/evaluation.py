@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from metadata.arrays import Floats, Integers
-from metadata.held_out import Rule, described_rows, fit_proven, make_round
+from metadata.held_out import Rule, described_rows, fit_proven, make_rounds
 from metadata.kinds import Kind, restrict
 from metadata.players import nearest_configuration, players
 from metadata.records import Configuration, Run, Task
@@ -112,38 +112,53 @@ def evaluate(
     runs: Sequence[Run],
     *,
     seed: int = 0,
-    peft_only: bool = False,
-    kind: Kind = "free",
+    kinds: Sequence[Kind] = ("free",),
+    rules: Mapping[str, Rule] | None = None,
     draws: int = DRAWS,
-) -> Evaluation:
-    """Play leave-one-dataset-out.
+) -> dict[Kind, Evaluation]:
+    """Play leave-one-dataset-out by some kinds of question, each judged among what it allows.
 
     Args:
         runs: Past runs with a core.
         seed: Of the surrogates and of the bootstrap.
-        peft_only: Leave full fine-tuning out, from the scale of regret too.
-        kind: What a question allows.
+        kinds: What a question allows.
+        rules: Rules of thumb among the players, our own where not given.
         draws: Bootstrap samples.
 
     Raises:
         TooFewRuns: Without a dataset there is nothing left to learn from.
     """
-    kept = [run for run in runs if not (peft_only and run.configuration.method.name == "full")]
-    return evaluate_table(restrict(build_table(kept), kind), OWN_RULES, seed=seed, draws=draws)
+    return evaluate_table(
+        build_table(runs), rules or OWN_RULES, seed=seed, kinds=kinds, draws=draws
+    )
 
 
 def evaluate_table(
-    table: Table, rules: Mapping[str, Rule], *, seed: int = 0, draws: int = DRAWS
-) -> Evaluation:
+    table: Table,
+    rules: Mapping[str, Rule],
+    *,
+    seed: int = 0,
+    kinds: Sequence[Kind] = ("free",),
+    draws: int = DRAWS,
+) -> dict[Kind, Evaluation]:
     """Play leave-one-dataset-out on any table, with rules of thumb among the players.
 
     Raises:
         TooFewRuns: Too few datasets have a core to compare.
     """
-    groups = np.unique(scenarios_of(table).group_T)
-    folds = [_play(table, int(group), rules, seed=seed) for group in groups]
+    allowed = {kind: restrict(table, kind) for kind in kinds}
+    groups = {kind: np.unique(scenarios_of(one).group_T) for kind, one in allowed.items()}
+    folds: dict[Kind, list[Fold]] = {kind: [] for kind in kinds}
+    for group in np.unique(np.concatenate(list(groups.values()))):
+        quality, _ = fit_proven(without_groups(table, [group]), seed)
+        for kind, one in allowed.items():
+            if group in groups[kind]:
+                folds[kind].append(_play(one, int(group), rules, quality.of(kind)))
     rng = np.random.default_rng(seed)
-    return _summarise(table, folds, groups, rng=rng, draws=draws)
+    return {
+        kind: _summarise(one, folds[kind], groups[kind], rng=rng, draws=draws)
+        for kind, one in allowed.items()
+    }
 
 
 def rule_of(wanted: Callable[[Task], Configuration]) -> Rule:
@@ -162,21 +177,20 @@ OWN_RULES: Mapping[str, Rule] = {
 }
 
 
-def _play(table: Table, group: int, rules: Mapping[str, Rule], *, seed: int) -> Fold:
-    known = without_groups(table, [group])
-    quality, _ = fit_proven(known, seed)
-    pairs = [int(pair) for pair in table.usable if table.group_P[pair] == group]
-    rounds = [make_round(table, pair, quality, rules) for pair in pairs]
+def _play(table: Table, group: int, rules: Mapping[str, Rule], quality: Quality) -> Fold:
+    rounds = make_rounds(table, group, quality, rules)
     regret = {
         name: np.mean([player(game, COUNTS) for game in rounds], axis=0)
         for name, player in players(rules).items()
     }
-    seen = [_judge(table, pair, quality) for pair in pairs]
+    pairs = [pair for pair in table.usable if table.group_P[pair] == group]
+    seen = [_judge(table, int(pair), quality) for pair in pairs]
+    setting = quality.view.setting
     return Fold(
         regret=regret,
         tau=float(np.mean([tau for tau, _ in seen])),
         coverage=float(np.mean([share for _, share in seen])),
-        setting=f"trust {quality.setting.trust:g}, locality {quality.setting.locality:g}",
+        setting=f"trust {setting.trust:g}, locality {setting.locality:g}",
     )
 
 

@@ -13,6 +13,7 @@ from metadata.features import TASK_FEATURES
 from metadata.features.task import describe_task
 from metadata.records import Task
 from metadata.surrogates.distance import Distances
+from metadata.surrogates.transfer import Quality
 
 NAMED = 4  # features named at most
 SMALLEST_TIMES = 1.5  # a size beyond the known range by less is not worth a word
@@ -58,6 +59,9 @@ class Evidence:
         distance: To the nearest pair that quality was learnt from; 1 is usual between datasets.
         in_distribution: Whether known datasets lie that far from each other too.
         farthest: Features beyond the known range in plain words, the farthest first.
+        published: Share of published results in what is expected; the rest is that of own runs.
+        taus: Of each published source, Kendall's tau of its order with that of own runs, and
+            with that of the other sources.
     """
 
     runs: int
@@ -65,11 +69,13 @@ class Evidence:
     distance: float
     in_distribution: bool
     farthest: tuple[str, ...]
+    published: float
+    taus: Mapping[str, tuple[float, float]]
 
 
-def weigh_evidence(task: Task, distances: Distances, *, runs: int, tasks: int) -> Evidence:
+def weigh_evidence(task: Task, quality: Quality, *, runs: int, tasks: int) -> Evidence:
     """Return what is known that bears on a task."""
-    task_F = describe_task(task)
+    task_F, distances = describe_task(task), quality.distances
     distance = float(distances.to_known(task_F).min())
     return Evidence(
         runs=runs,
@@ -77,6 +83,8 @@ def weigh_evidence(task: Task, distances: Distances, *, runs: int, tasks: int) -
         distance=distance,
         in_distribution=distance <= distances.limit,
         farthest=_farthest(task_F, distances),
+        published=quality.share_of_published(distance),
+        taus={} if quality.far is None else quality.far.taus,
     )
 
 

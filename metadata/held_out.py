@@ -4,16 +4,18 @@ Axes: G datasets, K core configurations, Q list lengths.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
+from metadata.kinds import Kind, restrict
 from metadata.players import Round, available, play_ours
 from metadata.surrogates.choice import CHOICE_COUNTS, COUNTS, rehearse
+from metadata.surrogates.grounds import Ground
 from metadata.surrogates.portfolio import Portfolio
-from metadata.surrogates.quality import fit, fit_with_rehearsal
+from metadata.surrogates.quality import fit, learn
 from metadata.surrogates.scenarios import PORTFOLIO, balance, fill, group_means
 from metadata.surrogates.spec import Described
 from metadata.surrogates.transfer import Quality
@@ -35,28 +37,35 @@ class HeldOut:
     portfolio_GQ: Floats
 
 
-def fit_proven(table: Table, seed: int) -> tuple[Quality, HeldOut]:
+def fit_proven(table: Table, seed: int) -> tuple[Quality, Mapping[Kind, HeldOut]]:
     """Fit the quality surrogate; it is the portfolio where the learnt list does not prove better.
 
     The learnt list is fitted again without some of the datasets in turn, settings and all, and
-    plays on those. Forecasts that only the choice of settings did not see flatter themselves:
-    with a dozen datasets they left the portfolio in most folds, and lost.
+    plays on those, by each kind of question apart. Forecasts that only the choice of settings did
+    not see flatter themselves: with a dozen datasets they left the portfolio in most folds, and
+    lost.
 
     Raises:
         TooFewRuns: Too few datasets have a core to compare.
     """
-    quality, rehearsal = fit_with_rehearsal(table, seed)
-    group_T = rehearsal.scenarios.group_T
-    groups = tuple(int(group) for group in np.unique(group_T))
-    portfolio_GQ = group_means(rehearse(rehearsal, [PORTFOLIO], counts=COUNTS)[0], group_T)
-    ours_GQ = portfolio_GQ
-    if quality.setting != PORTFOLIO:
-        learnt_GQ = _play_learnt(table, groups, portfolio_GQ, seed=seed)
-        if is_proven(_of_short(learnt_GQ), _of_short(portfolio_GQ)):
-            ours_GQ = learnt_GQ
+    learnt = learn(table, seed)
+    settings = dict(learnt.choose())
+    held_out = {kind: _by_portfolio(ground) for kind, ground in learnt.grounds.items()}
+    wanted = [kind for kind, setting in settings.items() if setting != PORTFOLIO]
+    for kind, found in _play_learnt(table, {kind: held_out[kind] for kind in wanted}, seed).items():
+        if is_proven(_of_short(found.ours_GQ), _of_short(found.portfolio_GQ)):
+            held_out[kind] = found
         else:
-            quality, _ = fit_with_rehearsal(table, seed, setting=PORTFOLIO)
-    return quality, HeldOut(groups=groups, ours_GQ=ours_GQ, portfolio_GQ=portfolio_GQ)
+            settings[kind] = PORTFOLIO
+    return learnt.believe(settings), held_out
+
+
+def _by_portfolio(ground: Ground) -> HeldOut:
+    group_T = ground.rehearsal.scenarios.group_T
+    rehearsed_TQ = rehearse(ground.rehearsal, [PORTFOLIO], counts=COUNTS)[0]
+    regret_GQ = group_means(rehearsed_TQ, group_T)
+    groups = tuple(int(group) for group in np.unique(group_T))
+    return HeldOut(groups=groups, ours_GQ=regret_GQ, portfolio_GQ=regret_GQ)
 
 
 def is_proven(learnt_G: Floats, portfolio_G: Floats) -> bool:
@@ -102,18 +111,31 @@ def described_rows(table: Table, rows: Integers) -> Described:
 
 
 def _play_learnt(
-    table: Table, groups: tuple[int, ...], portfolio_GQ: Floats, *, seed: int
-) -> Floats:
+    table: Table, held_out: Mapping[Kind, HeldOut], seed: int
+) -> Mapping[Kind, HeldOut]:
     """Return the learnt list's regret on each dataset; the portfolio's where too few are left."""
-    learnt_GQ = portfolio_GQ.copy()
-    shuffled = np.random.default_rng(seed).permutation(len(groups))
-    for places in np.array_split(shuffled, min(PROOF_FOLDS, len(groups))):
+    if not held_out:
+        return {}
+    allowed = {kind: restrict(table, kind) for kind in held_out}
+    ours = {kind: found.ours_GQ.copy() for kind, found in held_out.items()}
+    groups = sorted({group for found in held_out.values() for group in found.groups})
+    shuffled = np.random.default_rng(seed).permutation(groups)
+    for part in np.array_split(shuffled, min(PROOF_FOLDS, len(groups))):
         try:
-            quality = fit(without_groups(table, [groups[place] for place in places]), seed)
+            quality = fit(without_groups(table, part.tolist()), seed)
         except TooFewRuns:
             continue
-        for place in places:
-            pairs = [int(pair) for pair in table.usable if table.group_P[pair] == groups[place]]
-            rounds = [make_round(table, pair, quality) for pair in pairs]
-            learnt_GQ[place] = np.mean([play_ours(one, COUNTS) for one in rounds], axis=0)
-    return learnt_GQ
+        for kind, found in held_out.items():
+            for group in set(part.tolist()) & set(found.groups):
+                rounds = make_rounds(allowed[kind], group, quality.of(kind))
+                regret_Q = np.mean([play_ours(one, COUNTS) for one in rounds], axis=0)
+                ours[kind][found.groups.index(group)] = regret_Q
+    return {kind: replace(found, ours_GQ=ours[kind]) for kind, found in held_out.items()}
+
+
+def make_rounds(
+    table: Table, group: int, quality: Quality, rules: Mapping[str, Rule] = NO_RULES
+) -> list[Round]:
+    """Let the players choose on each pair of a dataset."""
+    pairs = [int(pair) for pair in table.usable if table.group_P[pair] == group]
+    return [make_round(table, pair, quality, rules) for pair in pairs]

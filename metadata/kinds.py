@@ -8,7 +8,7 @@ Axes: N rows, P pairs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from metadata.regret import regrets
 from metadata.table import Dropped, Table
 
 Kind = Literal["free", "peft", "memory", "time"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def restrict(table: Table, kind: Kind) -> Table:

@@ -18,6 +18,7 @@ from metadata.evidence import Evidence, weigh_evidence
 from metadata.footprint import Plan, plan
 from metadata.forecast import Forecast, PortfolioEntry
 from metadata.held_out import HeldOut, fit_proven
+from metadata.kinds import Kind
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.past_runs import PastRun, PastRuns, pack_runs, past_runs_of, unpack_runs
@@ -61,8 +62,9 @@ class Knowledge:
         created_from: How many runs, tasks, datasets and models; where the runs come from.
         portfolio: The greedy portfolio, in the order to try.
         held_out: `{"datasets": n, "regret": {"ours" | "portfolio": {"1": ..., "16": ...}},
-            "groups": {dataset group: {"ours" | "portfolio": {"1": ..., ...}}}}`: the mean regret
-            of the best so far on datasets left out.
+            "groups": {dataset group: {"ours" | "portfolio": {"1": ..., ...}}}, "kinds": {kind:
+            {"datasets", "regret", "setting"}}}`: the mean regret of the best so far on datasets
+            left out, by kind of question too.
     """
 
     version: str
@@ -85,7 +87,12 @@ class Knowledge:
         return tuple(name for name in OPTIMIZERS if name in tried)
 
     def forecast(
-        self, task: Task, configurations: Sequence[Configuration], plans: Sequence[Plan]
+        self,
+        task: Task,
+        configurations: Sequence[Configuration],
+        plans: Sequence[Plan],
+        *,
+        kind: Kind = "free",
     ) -> Forecast:
         """Forecast quality, time and memory of candidates on a task.
 
@@ -93,16 +100,18 @@ class Knowledge:
             task: What they are to run on.
             configurations: C configurations that pass `metadata.space.check`.
             plans: How each would run, from `metadata.footprint.plan`.
+            kind: What the question allows: regret is among that.
         """
+        quality = self.quality.of(kind)
         default = default_configuration(task)
         candidates = gather(task, [*configurations, default], [*plans, plan(default, task)])
-        scene = self._quality.look(candidates)
-        regret = self._quality.judge(scene)
+        scene = quality.look(candidates)
+        regret = quality.judge(scene)
         seconds = self.surrogates["time"].forecast(candidates)
         peak = self.surrogates["memory"].forecast(candidates)
         forgotten = self.surrogates["forgetting"].forecast(candidates)
         default_regret = float(regret.expected_C[-1])
-        beats_C = self._quality.beats(regret.expected_C, default_regret, scene.distance)
+        beats_C = quality.beats(regret.expected_C, default_regret, scene.distance)
         return Forecast(
             regret=regret.expected_C[:-1],
             regret_low=regret.low_C[:-1],
@@ -137,6 +146,7 @@ class Knowledge:
         forecast: Forecast,
         *,
         count: int,
+        kind: Kind = "free",
     ) -> list[int]:
         """Return a list of candidates that is good and different, best first, as row numbers.
 
@@ -146,14 +156,14 @@ class Knowledge:
         """
         first = np.sort(np.argsort(forecast.regret, kind="stable")[: max(PRESCREENED, count)])
         candidates = gather(task, [configurations[row] for row in first])
-        picked = self._quality.pick(candidates, forecast.regret[first], count=count)
+        picked = self.quality.of(kind).pick(candidates, forecast.regret[first], count=count)
         return [int(row) for row in first[picked]]
 
     def evidence(self, task: Task) -> Evidence:
         """Say what an answer for a task stands on, and how far the task is from it."""
         return weigh_evidence(
             task,
-            self._quality.distances,
+            self.quality,
             runs=int(self.created_from["runs"]),
             tasks=int(self.created_from["tasks"]),
         )
@@ -163,16 +173,16 @@ class Knowledge:
     ) -> list[PastRun]:
         """Return past runs like a configuration on a task, nearest first."""
         return self.past.nearest(
-            task, gather(task, []).task_T, configuration, self._quality, count=count
+            task, gather(task, []).task_T, configuration, self.quality, count=count
         )
 
     def past_winners(self, task: Task, *, count: int) -> list[Configuration]:
         """Return configurations that won on similar tasks, rates carried over to this model."""
-        return self.past.winners(task, gather(task, []).task_T, self._quality, count=count)
+        return self.past.winners(task, gather(task, []).task_T, self.quality, count=count)
 
     def effects(self, task: Task, configuration: Configuration) -> list[Effect]:
         """Return what each choice that differs from the default's adds to the expected regret."""
-        return effects(task, configuration, self._quality)
+        return effects(task, configuration, self.quality)
 
     def save(self, folder: Path) -> None:
         """Write this version to a folder, which is made where it is not there."""
@@ -193,7 +203,8 @@ class Knowledge:
         return cast(Forgetting, self.surrogates["forgetting"])
 
     @cached_property
-    def _quality(self) -> Quality:
+    def quality(self) -> Quality:
+        """Return what forecasts regret."""
         return cast(Quality, self.surrogates["quality"])
 
 
@@ -217,7 +228,7 @@ def fit_knowledge(runs: Sequence[Run], *, seed: int = 0) -> Knowledge:
         version="",
         created_from=_describe_origin(table, seed),
         portfolio=_portfolio(table, cast(Portfolio, surrogates["portfolio"])),
-        held_out=_held_out(table, held_out),
+        held_out=_held_out(table, held_out, quality),
         surrogates=surrogates,
         past=past_runs_of(table),
     )
@@ -284,16 +295,29 @@ def _first_row(table: Table, key: int) -> int:
     return int(np.flatnonzero(table.key_N == key)[0])
 
 
-def _held_out(table: Table, held_out: HeldOut) -> dict[str, Any]:
-    players = {"ours": held_out.ours_GQ, "portfolio": held_out.portfolio_GQ}
+def _held_out(table: Table, held_out: Mapping[Kind, HeldOut], quality: Quality) -> dict[str, Any]:
+    free = held_out["free"]
+    players = _players(free)
     return {
-        "datasets": len(held_out.groups),
-        "regret": {name: _by_count(values.mean(axis=0)) for name, values in players.items()},
+        **_means(free),
         "groups": {
             table.groups[group]: {name: _by_count(values[g]) for name, values in players.items()}
-            for g, group in enumerate(held_out.groups)
+            for g, group in enumerate(free.groups)
+        },
+        "kinds": {
+            kind: {**_means(one), "setting": vars(quality.views[kind].setting)}
+            for kind, one in held_out.items()
         },
     }
+
+
+def _means(held_out: HeldOut) -> dict[str, Any]:
+    regret = {name: _by_count(value.mean(axis=0)) for name, value in _players(held_out).items()}
+    return {"datasets": len(held_out.groups), "regret": regret}
+
+
+def _players(held_out: HeldOut) -> dict[str, Floats]:
+    return {"ours": held_out.ours_GQ, "portfolio": held_out.portfolio_GQ}
 
 
 def _by_count(regret_Q: Floats) -> dict[str, float]:

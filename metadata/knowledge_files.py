@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from metadata.errors import InvalidRequest
 from metadata.features import FEATURES, TASK_FEATURES
 
-FORMAT = 2
+FORMAT = 3
 VERSION_CHARACTERS = 16
 NEXT_STEP = "Make it again with `python -m metadata fit`."
 
@@ -57,7 +57,9 @@ def write(folder: Path, content: Content, *, version: str) -> None:
     for name, texts in content.texts.items():
         for number, text in enumerate(texts):
             (models / f"{name}-{number:02d}.txt").write_text(text)
-    np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **content.arrays)
+    np.savez_compressed(
+        folder / "arrays.npz", allow_pickle=False, **dict(sorted(content.arrays.items()))
+    )
     # Without a time, so that the same content gives the same bytes.
     (folder / "runs.json.gz").write_bytes(gzip.compress(content.runs.encode(), mtime=0))
     head = {

@@ -9,10 +9,12 @@ import numpy as np
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant
 
 from metadata.checks import check
-from metadata.config_space import TABLES, build_space, is_active, narrowest
+from metadata.config_space import TABLES, TARGETS, build_space, is_active, narrowest
 from metadata.drawing import draw
 from metadata.errors import InvalidConfiguration
+from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
+from metadata.parameters import defaults
 from metadata.priors import rate_ratio, usual_rate, width_rule_rate
 from metadata.records import (
     Choice,
@@ -33,6 +35,7 @@ __all__ = [
     "neighbours",
     "sample",
     "suited",
+    "usual_configurations",
     "values_of",
     "width_rule_configuration",
 ]
@@ -42,6 +45,7 @@ LONGEST_TOKENS = 4096  # `suited` cuts longer examples; a configuration can ask 
 LENGTH_STEP_TOKENS = 64
 LENGTH_RESERVE = 1.1  # bytes per token differ from text to text
 LARGEST_RATE = 100.0  # that a record holds
+USUAL_OPTIMIZER = "adamw"
 DEFAULT_RANK, DEFAULT_ALPHA, DEFAULT_RATE = 16, 32, 2e-4
 MOST_DRAWS = 50  # times as many draws as asked for, before fewer are given
 MOVE = 0.15  # standard deviation of a neighbour's step, as a share of a parameter's range
@@ -169,6 +173,19 @@ def width_rule_configuration(task: Task) -> Configuration:
     rate = width_rule_rate(task.model)
     optimizer = configuration.optimizer.model_copy(update={"learning_rate": rate})
     return configuration.model_copy(update={"optimizer": optimizer})
+
+
+def usual_configurations(name: str, task: Task) -> list[Configuration]:
+    """Return a method at its default values and usual rate, on each set of layers it can take."""
+    spec, base = METHODS[name], default_configuration(task)
+    optimizer = OptimizerChoice(
+        name=USUAL_OPTIMIZER, learning_rate=usual_rate(name, USUAL_OPTIMIZER, task.model)
+    )
+    method = Choice.model_validate({"name": name, **defaults(spec.parameters)})
+    return [
+        base.model_copy(update={"method": method, "target_modules": target, "optimizer": optimizer})
+        for target in (TARGETS if spec.uses_target_modules else TARGETS[:1])
+    ]
 
 
 def suited(configuration: Configuration, task: Task) -> Configuration:

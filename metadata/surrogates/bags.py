@@ -8,7 +8,7 @@ Axes: N rows, F features, B bags, K core configurations.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Lessons:
         """Return some of the rows."""
         arrays = {name: value[rows] for name, value in vars(self).items() if name != "names"}
         return Lessons(names=self.names, **arrays)
+
+    def with_regret(self, regret_N: Floats) -> "Lessons":
+        """Return the same rows with another regret."""
+        return replace(self, regret_N=regret_N)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,39 +4,41 @@ Axes: N rows, K core configurations, T past pairs, Q quantiles.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from metadata.arrays import Floats, Integers
-from metadata.surrogates.bags import (
-    AVERAGE_TREES,
-    Lessons,
-    row_weights,
-)
+from metadata.surrogates.bags import AVERAGE_TREES, Lessons, row_weights
 from metadata.surrogates.choice import Rehearsal
-from metadata.surrogates.intervals import Errors, fit_errors
-from metadata.surrogates.line import Line, fit_line
+from metadata.surrogates.grounds import Ground
+from metadata.surrogates.intervals import fit_errors
+from metadata.surrogates.line import fit_line
 from metadata.surrogates.scenarios import Setting, balance, fill, weigh
+from metadata.surrogates.transfer import bounded
 from metadata.surrogates.trees import boost
+from metadata.surrogates.view import QUANTILES, Outside, View
 
 FOLDS = 5
-QUANTILES = np.linspace(0.0, 1.0, 101)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outside(Line):
-    """How far to believe what is forecast of a configuration that is not in the core.
+def fit_view(ground: Ground, setting: Setting) -> View:
+    """Return what is believed of a kind of question with a setting."""
+    outside = _fit_outside(ground)
+    forecast_N = bounded(_held_out_forecast(ground, setting, outside))
+    lessons, scenarios = ground.lessons, ground.rehearsal.scenarios
+    usual_N = scenarios.distances.usual[ground.pair_N]
+    return View(
+        scenarios=scenarios,
+        scale=ground.scale,
+        setting=setting,
+        outside=outside,
+        errors=fit_errors(lessons.regret_N, forecast_N, usual_N),
+        difference_Q=_differences(lessons, forecast_N),
+    )
 
-    Attributes:
-        error: Standard deviation of what it then misses of a configuration's mean regret.
-    """
 
-    error: float
-
-
-def fit_outside(lessons: Lessons, *, seed: int) -> Outside:
-    """Forecast configurations that were left out, and see what is true of it."""
+def forecast_left_out(lessons: Lessons, *, seed: int) -> Floats:
+    """Return the regret forecast of each row by models that never saw its configuration, N."""
     forecast_N = np.empty(len(lessons.regret_N))
     for number, held in enumerate(_folds(np.unique(lessons.key_N), seed=seed)):
         rows_N = np.isin(lessons.key_N, held)
@@ -50,14 +52,20 @@ def fit_outside(lessons: Lessons, *, seed: int) -> Outside:
             seed=seed + number,
         )
         forecast_N[rows_N] = model.predict(lessons.reference_NF[rows_N])
-    line = fit_line(lessons.regret_N, forecast_N, balance(lessons.group_N))
-    missed = _mean_errors(lessons, lessons.regret_N - line.shrink(forecast_N))
-    return Outside(**vars(line), error=missed)
+    return forecast_N
 
 
 def _folds(keys: Integers, *, seed: int) -> Iterator[Integers]:
     shuffled = np.random.default_rng(seed).permutation(keys)
     yield from (part for part in np.array_split(shuffled, FOLDS) if len(part))
+
+
+def _fit_outside(ground: Ground) -> Outside:
+    """See what is true of forecasts of configurations that were left out."""
+    lessons, forecast_N = ground.lessons, ground.strange_N
+    line = fit_line(lessons.regret_N, forecast_N, balance(lessons.group_N))
+    missed = _mean_errors(lessons, lessons.regret_N - line.shrink(forecast_N))
+    return Outside(**vars(line), error=missed)
 
 
 def _mean_errors(lessons: Lessons, error_N: Floats) -> float:
@@ -68,52 +76,28 @@ def _mean_errors(lessons: Lessons, error_N: Floats) -> float:
     return float(np.sqrt((means**2).mean()))
 
 
-def held_out_forecast(
-    lessons: Lessons,
-    rehearsal: Rehearsal,
-    unseen_2N: tuple[Floats, Floats],
-    setting: Setting,
-    outside: Outside,
-    place_N: tuple[Integers, Integers],
-) -> Floats:
-    """Return the regret forecast of each row by what other datasets say.
-
-    Args:
-        lessons: The rows.
-        rehearsal: The pairs.
-        unseen_2N: Average and shift by the bags that never saw the row's dataset.
-        setting: How far the shift is believed.
-        outside: How far forecasts of other configurations than the core are.
-        place_N: Row of `rehearsal.scenarios` and column of its core of each row; column -1 for
-            configurations outside the core.
-    """
-    average_N, shift_N = unseen_2N
-    pair_N, column_N = place_N
+def _held_out_forecast(ground: Ground, setting: Setting, outside: Outside) -> Floats:
+    """Return the regret forecast of each row by what other datasets say."""
+    rehearsal, pair_N, column_N = ground.rehearsal, ground.pair_N, ground.column_N
     mean_TK = np.array(
         [_mean_of_others(rehearsal, pair, setting) for pair in range(len(rehearsal.shift_TK))]
     )
-    known_N = np.where(column_N >= 0, mean_TK[pair_N, column_N], outside.shrink(average_N))
-    forecast_N: Floats = known_N + setting.trust * shift_N
+    strange_N = outside.shrink(ground.average_N)
+    known_N = np.where(column_N >= 0, mean_TK[pair_N, column_N], strange_N)
+    forecast_N: Floats = known_N + setting.trust * ground.shift_N
     return forecast_N
 
 
 def _mean_of_others(rehearsal: Rehearsal, pair: int, setting: Setting) -> Floats:
     scenarios = rehearsal.scenarios
     others_T = scenarios.group_T != scenarios.group_T[pair]
-    distance_T = rehearsal.distances.to_known(scenarios.task_TT[pair])[others_T]
+    distance_T = scenarios.distances.to_known(scenarios.task_TT[pair])[others_T]
     weight_T = weigh(scenarios.group_T[others_T], distance_T, locality=setting.locality)
     mean_K: Floats = weight_T @ fill(scenarios.regret_TK[others_T], weight_T)
     return mean_K
 
 
-def fit_intervals(
-    lessons: Lessons, forecast_N: Floats, pair_N: Integers, rehearsal: Rehearsal
-) -> Errors:
-    """Return the errors of the forecasts, by forecast and by the distance of the task."""
-    return fit_errors(lessons.regret_N, forecast_N, rehearsal.distances.usual[pair_N])
-
-
-def fit_differences(lessons: Lessons, forecast_N: Floats) -> Floats:
+def _differences(lessons: Lessons, forecast_N: Floats) -> Floats:
     """Return quantiles of (error of one - error of another) core configuration of a pair, Q."""
     error_N = lessons.regret_N - forecast_N
     differences = []

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.arrays import Floats
-from metadata.surrogates.distance import Distances
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import (
     SETTINGS,
@@ -32,7 +31,6 @@ class Rehearsal:
     """Past pairs, each with what was forecast of it by models that never saw its dataset."""
 
     scenarios: Scenarios
-    distances: Distances
     shift_TK: Floats
 
 
@@ -44,7 +42,7 @@ def order_for(rehearsal: Rehearsal, pair: int, setting: Setting, *, count: int) 
         scenarios.regret_TK[others_T],
         weigh(
             scenarios.group_T[others_T],
-            rehearsal.distances.to_known(scenarios.task_TT[pair])[others_T],
+            scenarios.distances.to_known(scenarios.task_TT[pair])[others_T],
             locality=setting.locality,
         ),
         setting.trust * rehearsal.shift_TK[pair],

@@ -5,13 +5,16 @@ It is the baseline to beat, and what every other list falls back to.
 Axes: T past pairs, K core configurations, C candidates.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.features import TASK_FEATURES
+from metadata.surrogates.distance import Distances, distances_by
 from metadata.surrogates.scenarios import balance, fill, greedy
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec
 from metadata.table import Table
@@ -37,6 +40,17 @@ class Scenarios:
     group_T: Integers
     task_TT: Floats
     task_names: tuple[str, ...] = TASK_FEATURES
+
+    @cached_property
+    def columns(self) -> Mapping[str, int]:
+        """Return the columns by key; those that were run."""
+        ran_K = np.isfinite(self.regret_TK).sum(axis=0) > 0
+        return {key: column for column, key in enumerate(self.keys) if ran_K[column]}
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Return distances to these pairs by what describes model and data."""
+        return distances_by(self.task_names, self.task_TT, self.group_T)
 
 
 def scenarios_of(table: Table) -> Scenarios:

@@ -1,35 +1,60 @@
-"""Quality: fitted on past runs, with a setting, intervals and shrinkage from datasets left out.
+"""Quality: fitted on past runs; settings, intervals and shrinkage come from datasets left out.
 
-Axes: N rows, T past pairs, K core configurations, F features.
+Axes: N rows, K core configurations, F features.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metadata.arrays import Floats, Integers
-from metadata.surrogates.bags import Lessons, first_repeat, fit_bags, lessons_of, unseen
-from metadata.surrogates.calibration import (
-    Outside,
-    fit_differences,
-    fit_intervals,
-    fit_outside,
-    held_out_forecast,
-)
-from metadata.surrogates.choice import Rehearsal, choose_setting
+from metadata.errors import TooFewRuns
+from metadata.kinds import KINDS, Kind, restrict
+from metadata.surrogates.bags import Bag, first_repeat, fit_bags, lessons_of, unseen
+from metadata.surrogates.calibration import fit_view, forecast_left_out
+from metadata.surrogates.choice import choose_setting
 from metadata.surrogates.failure import Failure, fit_failure
-from metadata.surrogates.intervals import Errors
+from metadata.surrogates.far import restore_far, weigh_published
+from metadata.surrogates.grounds import Ground, Heard, ground_of
 from metadata.surrogates.line import Line
-from metadata.surrogates.portfolio import (
-    Scenarios,
-    restore_scenarios,
-    scenarios_of,
-)
+from metadata.surrogates.portfolio import scenarios_of
 from metadata.surrogates.scenarios import Setting
 from metadata.surrogates.spec import State, SurrogateSpec
-from metadata.surrogates.transfer import Core, Quality, bounded, distances_of
+from metadata.surrogates.transfer import Core, Quality
 from metadata.surrogates.trees import Trees
+from metadata.surrogates.view import restore_view
 from metadata.table import Table
 
 SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
+Settings = Mapping[Kind, Setting]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """Models, and what each kind of question is to be judged by."""
+
+    table: Table
+    bags: tuple[Bag, ...]
+    failure: Failure
+    grounds: Mapping[Kind, Ground]
+
+    def choose(self) -> Settings:
+        """Return the setting of each kind that would have done best on datasets left out."""
+        return {kind: choose_setting(one.rehearsal) for kind, one in self.grounds.items()}
+
+    def believe(self, settings: Settings) -> Quality:
+        """Return the surrogate with these settings."""
+        quality = Quality(
+            tried=_tried(self.table),
+            averages=tuple(bag.average for bag in first_repeat(self.bags)),
+            shifts=tuple(bag.shift for bag in self.bags),
+            core=_core(self.table),
+            failure=self.failure,
+            views={kind: fit_view(one, settings[kind]) for kind, one in self.grounds.items()},
+        )
+        if not self.table.rows:
+            return quality
+        return replace(quality, far=weigh_published(quality.on_average))
 
 
 def fit(table: Table, seed: int) -> Quality:
@@ -38,61 +63,42 @@ def fit(table: Table, seed: int) -> Quality:
     Raises:
         TooFewRuns: Too few datasets have a core to compare.
     """
-    return fit_with_rehearsal(table, seed)[0]
+    learnt = learn(table, seed)
+    return learnt.believe(learnt.choose())
 
 
-def fit_with_rehearsal(
-    table: Table, seed: int, *, setting: Setting | None = None
-) -> tuple[Quality, Rehearsal]:
-    """Fit the surrogate; return also what its bags said of datasets they never saw.
+def learn(table: Table, seed: int) -> Learnt:
+    """Fit the models; kinds of question that too few datasets tell of are left out.
 
-    The setting is chosen by that rehearsal where it is not given.
+    Raises:
+        TooFewRuns: Too few datasets have a core to compare.
     """
-    scenarios, lessons = scenarios_of(table), lessons_of(table)
+    scenarios_of(table)  # or there is nothing to learn from
+    lessons = lessons_of(table)
     bags = fit_bags(lessons, seed=seed)
     average_N, shift_N = unseen(bags, lessons)
-    place_N = _places(table, lessons)
-    rehearsal = Rehearsal(
-        scenarios=scenarios,
-        distances=distances_of(scenarios),
-        shift_TK=_core_shifts(scenarios, shift_N, place_N),
+    heard = Heard(
+        lessons=lessons,
+        average_N=average_N,
+        shift_N=shift_N,
+        strange_N=forecast_left_out(lessons, seed=seed),
     )
-    setting = setting or choose_setting(rehearsal)
-    outside = fit_outside(lessons, seed=seed)
-    forecast_N = bounded(
-        held_out_forecast(lessons, rehearsal, (average_N, shift_N), setting, outside, place_N)
-    )
-    quality = Quality(
-        scenarios=scenarios,
-        tried=_tried(table),
-        averages=tuple(bag.average for bag in first_repeat(bags)),
-        shifts=tuple(bag.shift for bag in bags),
-        setting=setting,
-        core=_core(table),
-        outside=outside,
-        errors=fit_intervals(lessons, forecast_N, place_N[0], rehearsal),
-        difference_Q=fit_differences(lessons, forecast_N),
+    return Learnt(
+        table=table,
+        bags=bags,
         failure=fit_failure(table, seed),
+        grounds=_grounds(table, heard),
     )
-    return quality, rehearsal
 
 
-def _places(table: Table, lessons: Lessons) -> tuple[Integers, Integers]:
-    """Return the pair of each row among the scenarios, and its column of the core or -1."""
-    column_N = np.searchsorted(table.core_keys, lessons.key_N)
-    column_N = np.minimum(column_N, len(table.core_keys) - 1)
-    in_core_N = table.core_keys[column_N] == lessons.key_N
-    return np.searchsorted(table.usable, lessons.pair_N), np.where(in_core_N, column_N, -1)
-
-
-def _core_shifts(
-    scenarios: Scenarios, shift_N: Floats, place_N: tuple[Integers, Integers]
-) -> Floats:
-    pair_N, column_N = place_N
-    shift_TK = np.full(scenarios.regret_TK.shape, np.nan)
-    in_core_N = column_N >= 0
-    shift_TK[pair_N[in_core_N], column_N[in_core_N]] = shift_N[in_core_N]
-    return shift_TK
+def _grounds(table: Table, heard: Heard) -> Mapping[Kind, Ground]:
+    grounds: dict[Kind, Ground] = {"free": ground_of(table, table, heard)}
+    for kind in KINDS[1:] if table.rows else ():  # of another make, what is allowed is not known
+        try:
+            grounds[kind] = ground_of(table, restrict(table, kind), heard)
+        except TooFewRuns:
+            continue
+    return grounds
 
 
 def _tried(table: Table) -> tuple[str, ...]:
@@ -111,25 +117,27 @@ def _core(table: Table) -> Core:
 
 def restore(state: State) -> Quality:
     """Return the surrogate that a state was taken from."""
-    arrays = state.arrays
+    values, arrays = state.values, state.arrays
     models = tuple(Trees.restore(text) for text in state.texts)
-    averages, shifts = state.values["averages"], state.values["shifts"]
+    averages, shifts = values["averages"], values["shifts"]
     return Quality(
-        scenarios=restore_scenarios(state),
-        tried=tuple(state.values["tried"]),
+        tried=tuple(values["tried"]),
         averages=models[:averages],
         shifts=models[averages : averages + shifts],
-        setting=Setting(**state.values["setting"]),
         core=Core(reference_KF=arrays["core_KF"], scale_F=arrays["core_scale_F"]),
-        outside=Outside(**state.values["outside"]),
-        errors=Errors(
-            level_L=arrays["level_L"],
-            near=state.values["near"],
-            low_LD=arrays["low_LD"],
-            high_LD=arrays["high_LD"],
-        ),
-        difference_Q=arrays["difference_Q"],
-        failure=Failure(models=models[averages + shifts :], line=Line(**state.values["failure"])),
+        failure=Failure(models=models[averages + shifts :], line=Line(**values["failure"])),
+        far=None if values["far"] is None else restore_far(values["far"]),
+        views={
+            kind: restore_view(
+                view,
+                {
+                    name.removeprefix(f"{kind}."): array
+                    for name, array in arrays.items()
+                    if name.startswith(f"{kind}.")
+                },
+            )
+            for kind, view in values["views"].items()
+        },
     )
 
 

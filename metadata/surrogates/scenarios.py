@@ -53,11 +53,13 @@ def weigh(group_T: Integers, distance_T: Floats, *, locality: float) -> Floats:
 
 
 def fill(regret_TC: Floats, weight_T: Floats) -> Floats:
-    """Return scenarios without gaps: what was not run gets its candidate's mean."""
+    """Return scenarios without gaps: what was not run gets its candidate's mean, or that of all."""
     known_TC = np.isfinite(regret_TC)
-    shares_TC = weight_T[:, None] * known_TC
-    sums_C = (shares_TC * np.where(known_TC, regret_TC, 0.0)).sum(axis=0)
-    mean_C = sums_C / np.maximum(shares_TC.sum(axis=0), 1e-12)
+    share_TC = weight_T[:, None] * known_TC
+    sum_C = (share_TC * np.where(known_TC, regret_TC, 0.0)).sum(axis=0)
+    total_C = share_TC.sum(axis=0)
+    mean_C = np.full(len(total_C), sum_C.sum() / max(total_C.sum(), 1e-12))
+    np.divide(sum_C, total_C, out=mean_C, where=total_C > 0)
     return np.where(known_TC, regret_TC, mean_C)
 
 

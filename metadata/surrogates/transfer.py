@@ -7,27 +7,24 @@ task to change. Far from all known tasks that share falls to nothing, and interv
 Axes: T past pairs, K core configurations, C candidates, F features.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
+from metadata.kinds import Kind
 from metadata.regret import WORST_REGRET
-from metadata.surrogates.calibration import (
-    QUANTILES,
-    Outside,
-)
-from metadata.surrogates.distance import Distances, distances_by
+from metadata.surrogates.distance import Distances
 from metadata.surrogates.failure import Failure
-from metadata.surrogates.intervals import TAIL, Errors
-from metadata.surrogates.portfolio import (
-    Scenarios,
-    scenarios_state,
-)
-from metadata.surrogates.scenarios import Setting, balance, fill, greedy, squares, weigh
+from metadata.surrogates.far import Far
+from metadata.surrogates.intervals import TAIL
+from metadata.surrogates.portfolio import Scenarios
+from metadata.surrogates.scenarios import balance, fill, greedy, squares, weigh
 from metadata.surrogates.spec import Described, Prediction, State
 from metadata.surrogates.trees import Trees, mean_of
+from metadata.surrogates.view import QUANTILES, View
 
 # A regret forecast below this is drawn out towards 0 and never reaches it: nothing is certain to
 # be the best, and the order of the best must not be lost by clipping.
@@ -88,24 +85,38 @@ class Quality:
         averages: Models of a configuration alone.
         shifts: Models of what a task changes.
         failure: The probability that training fails by itself.
-        setting: How far shifts and likeness of tasks are believed.
+        views: What is believed of each kind of question; `free` is among them.
+        far: What is believed far from own runs, where that is known.
+        kind: The kind of question that is answered.
     """
 
-    scenarios: Scenarios
     tried: tuple[str, ...]
     averages: tuple[Trees, ...]
     shifts: tuple[Trees, ...]
-    setting: Setting
     core: Core
-    outside: Outside
-    errors: Errors
-    difference_Q: Floats
     failure: Failure
+    views: Mapping[Kind, View]
+    far: Far | None = None
+    kind: Kind = "free"
 
-    @cached_property
+    def of(self, kind: Kind) -> "Quality":
+        """Return what answers a kind of question; of one without evidence, any question."""
+        return replace(self, kind=kind if kind in self.views else "free")
+
+    @property
+    def view(self) -> View:
+        """Return what is believed of this kind of question."""
+        return self.views[self.kind]
+
+    @property
+    def scenarios(self) -> Scenarios:
+        """Return the regrets of the core in past pairs."""
+        return self.view.scenarios
+
+    @property
     def distances(self) -> Distances:
         """Return distances to the known pairs."""
-        return distances_of(self.scenarios)
+        return self.scenarios.distances
 
     def forecast(self, candidates: Described) -> Prediction:
         """Forecast the regret of each candidate."""
@@ -114,9 +125,15 @@ class Quality:
     def judge(self, scene: Scene) -> Prediction:
         """Return the regret of each candidate of a scene."""
         expected_C = bounded(scene.expected)
-        low_C, high_C = self.errors.around(
+        low_C, high_C = self.view.errors.around(
             expected_C, scene.distance, widen=self.widening(scene.distance)
         )
+        if self.far is not None:
+            low, high = self.share_of_published(scene.distance) * np.array(self.far.tails)
+            low_C, high_C = (
+                np.minimum(low_C, expected_C + low),
+                np.maximum(high_C, expected_C + high),
+            )
         high_C = np.where(scene.failure_C > TAIL, WORST_REGRET, high_C)
         return Prediction(
             expected_C=expected_C,
@@ -129,25 +146,33 @@ class Quality:
         distance_T = self.distances.to_known(candidates.task_T)
         distance = float(distance_T.min())
         fade = self.distances.trust(distance)
-        weight_T = weigh(self.scenarios.group_T, distance_T, locality=fade * self.setting.locality)
-        trust = fade * self.setting.trust
+        setting = self.view.setting
+        weight_T = weigh(self.scenarios.group_T, distance_T, locality=fade * setting.locality)
+        trust = fade * setting.trust
         shift_C = trust * self._shift(candidates) if trust > 0 else np.zeros(len(candidates.keys))
         failure_C = self.failure.probability(candidates.X_CF)
+        own_TC = self._scenarios(candidates, failure_C)
         return Scene(
             weight_T=weight_T,
-            scenario_TC=self._scenarios(candidates, failure_C),
+            scenario_TC=self._with_published(own_TC, candidates, distance),
             shift_C=shift_C,
             distance=distance,
             failure_C=failure_C,
         )
 
+    def on_average(self, candidates: Described) -> Floats:
+        """Return the regret of each candidate by own runs, whatever the task."""
+        failure_C = self.failure.probability(candidates.X_CF)
+        return balance(self.scenarios.group_T) @ self._scenarios(candidates, failure_C)
+
     def alone(self, candidates: Described) -> Floats:
         """Return the regret that models alone expect, so that any two choices compare."""
-        trust = self.setting.trust * self.distances.trust(
-            float(self.distances.to_known(candidates.task_T).min())
-        )
-        average_C = self._average(candidates, self.failure.probability(candidates.X_CF))
-        return average_C if trust == 0 else average_C + trust * self._shift(candidates)
+        distance = float(self.distances.to_known(candidates.task_T).min())
+        trust = self.view.setting.trust * self.distances.trust(distance)
+        own_C = self._average(candidates, self.failure.probability(candidates.X_CF))
+        if trust > 0:
+            own_C = own_C + trust * self._shift(candidates)
+        return self._with_published(own_C, candidates, distance)
 
     def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
         """Return a list of candidates whose best is expected to be best, in order.
@@ -169,9 +194,9 @@ class Quality:
 
     def cautious(self, candidates: Described, regret_C: Floats) -> Floats:
         """Return regrets, higher for candidates outside the core by what is not known of them."""
-        known = set(self.scenarios.keys)
+        known = self.scenarios.columns
         outside_C = np.array([key not in known for key in candidates.keys])
-        return regret_C + CAUTION * self.outside.error * outside_C
+        return regret_C + CAUTION * self.view.outside.error * outside_C
 
     def beats(self, regret_C: Floats, other: float, distance: float) -> Floats:
         """Return the probability that each regret is truly below another.
@@ -180,7 +205,7 @@ class Quality:
         is certain among them is diluted towards an even chance as intervals widen.
         """
         widening = self.widening(distance)
-        known_C = np.interp((other - regret_C) / widening, self.difference_Q, QUANTILES)
+        known_C = np.interp((other - regret_C) / widening, self.view.difference_Q, QUANTILES)
         diluted_C: Floats = 0.5 + (known_C - 0.5) / widening
         return diluted_C
 
@@ -188,43 +213,57 @@ class Quality:
         """Return the factor of intervals at a distance: 1 as far as known tasks lie apart."""
         return float(np.clip(distance / self.distances.limit, 1.0, WIDEST))
 
+    def share_of_published(self, distance: float) -> float:
+        """Return the share of published results in what is expected at a distance."""
+        far = self.far
+        return 0.0 if far is None else (1.0 - self.distances.trust(distance)) * (1.0 - far.own)
+
     def state(self) -> State:
         """Return all that forecasts need."""
-        scenarios = scenarios_state(self.scenarios)
+        views = {kind: view.state() for kind, view in self.views.items()}
         return State(
             values={
-                **scenarios.values,
-                "setting": vars(self.setting),
-                "outside": vars(self.outside),
-                "near": self.errors.near,
+                "views": {kind: dict(state.values) for kind, state in views.items()},
                 "tried": list(self.tried),
                 "averages": len(self.averages),
                 "shifts": len(self.shifts),
                 "failure": vars(self.failure.line),
+                "far": None if self.far is None else self.far.state(),
             },
             arrays={
-                **scenarios.arrays,
                 "core_KF": self.core.reference_KF,
                 "core_scale_F": self.core.scale_F,
-                "level_L": self.errors.level_L,
-                "low_LD": self.errors.low_LD,
-                "high_LD": self.errors.high_LD,
-                "difference_Q": self.difference_Q,
+                **{
+                    f"{kind}.{name}": array
+                    for kind, state in views.items()
+                    for name, array in state.arrays.items()
+                },
             },
             texts=tuple(
                 model.text for model in (*self.averages, *self.shifts, *self.failure.models)
             ),
         )
 
+    def _with_published(self, own: Floats, candidates: Described, distance: float) -> Floats:
+        """Return regrets, the last axis C, with the share of published results at a distance."""
+        share = self.share_of_published(distance)
+        if self.far is None or share == 0:
+            return own
+        said_C = self.far.prior.regret(candidates.reference_CF)
+        return (1.0 - share) * own + share * said_C
+
     def _average(self, candidates: Described, failure_C: Floats) -> Floats:
-        average_C = self.outside.shrink(mean_of(self.averages, candidates.reference_CF))
+        view = self.view
+        regret_C = view.scale * mean_of(self.averages, candidates.reference_CF)
+        average_C = view.outside.shrink(regret_C)
         average_C = np.maximum(average_C, WORST_REGRET * failure_C)
         never_C = ~self._was_tried(candidates)
-        average_C[never_C] = np.maximum(average_C[never_C], self.outside.mean)
+        average_C[never_C] = np.maximum(average_C[never_C], view.outside.mean)
         return average_C
 
     def _shift(self, candidates: Described) -> Floats:
-        return np.where(self._was_tried(candidates), mean_of(self.shifts, candidates.X_CF), 0.0)
+        shift_C = self.view.scale * mean_of(self.shifts, candidates.X_CF)
+        return np.where(self._was_tried(candidates), shift_C, 0.0)
 
     def _was_tried(self, candidates: Described) -> Booleans:
         known = set(self.tried)
@@ -237,8 +276,8 @@ class Quality:
         """
         weight_T = balance(self.scenarios.group_T)
         filled_TK = fill(self.scenarios.regret_TK, weight_T)
-        column = {key: index for index, key in enumerate(self.scenarios.keys)}
-        column_C = np.array([column.get(key, -1) for key in candidates.keys])
+        columns = self.scenarios.columns
+        column_C = np.array([columns.get(key, -1) for key in candidates.keys])
         scenario_TC = filled_TK[:, column_C]
         others = np.flatnonzero(column_C < 0)
         if len(others):
@@ -254,8 +293,3 @@ def bounded(regret_C: Floats) -> Floats:
     """Return regrets within (0, 2], their order kept."""
     low_C = SMALLEST_REGRET * np.exp(np.minimum(regret_C / SMALLEST_REGRET - 1.0, 0.0))
     return np.minimum(np.where(regret_C < SMALLEST_REGRET, low_C, regret_C), WORST_REGRET)
-
-
-def distances_of(scenarios: Scenarios) -> Distances:
-    """Return distances by what describes model and data."""
-    return distances_by(scenarios.task_names, scenarios.task_TT, scenarios.group_T)

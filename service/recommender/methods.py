@@ -10,14 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.checks import check_serving, fault_of
-from metadata.config_space import TARGETS
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
 from metadata.methods.spec import Serving
-from metadata.parameters import defaults
-from metadata.priors import usual_rate
-from metadata.records import Choice, Configuration, ModelProfile, OptimizerChoice, Task
-from metadata.space import default_configuration, exists, sample
+from metadata.records import Configuration, ModelProfile, Task
+from metadata.space import exists, sample, usual_configurations
 from service import wording
 from service.recommender.question import Question
 from service.recommender.schemas import Exclusion
@@ -25,7 +22,6 @@ from service.recommender.schemas import Exclusion
 PROBED = 8  # fresh configurations that are looked for where the defaults cannot exist
 PROBE_SEED = 0
 NAMED = 6  # methods that an exclusion names
-USUAL_OPTIMIZER = "adamw"
 _WANTED: dict[Serving, str] = {
     "peft": "loads in PEFT as an adapter",
     "merged": "becomes plain weights of the model",
@@ -84,22 +80,9 @@ def _usual_configuration(name: str, task: Task, optimizers: tuple[str, ...]) -> 
     A fresh sample stands in where no layers allow the defaults. Where nothing can exist, the
     defaults on all linears are returned, which do not exist either.
     """
-    at_defaults = [*_at_defaults(name, task)]
+    at_defaults = usual_configurations(name, task)
     possible = [one for one in at_defaults if exists(one, task.model)]
     return (possible or _fresh(name, task.model, optimizers) or at_defaults)[0]
-
-
-def _at_defaults(name: str, task: Task) -> Iterator[Configuration]:
-    spec, base = METHODS[name], default_configuration(task)
-    rate = usual_rate(name, USUAL_OPTIMIZER, task.model)
-    for target in TARGETS if spec.uses_target_modules else TARGETS[:1]:
-        yield base.model_copy(
-            update={
-                "method": Choice.model_validate({"name": name, **defaults(spec.parameters)}),
-                "target_modules": target,
-                "optimizer": OptimizerChoice(name=USUAL_OPTIMIZER, learning_rate=rate),
-            }
-        )
 
 
 def _fresh(name: str, model: ModelProfile, optimizers: tuple[str, ...]) -> list[Configuration]:

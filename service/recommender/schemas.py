@@ -176,14 +176,30 @@ class Exclusion(Record):
     next_step: str
 
 
+class SourceOrder(Record):
+    """How own runs, and the other sources, order what one published source found.
+
+    Both are Kendall's tau: 1 is the same order, 0 none, -1 the reverse.
+    """
+
+    source: str
+    own_runs_tau: float
+    published_tau: float
+
+
 class EvidenceSummary(Record):
-    """What the answer stands on. Distance is in units of the usual one between known tasks."""
+    """What the answer stands on. Distance is in units of the usual one between known tasks.
+
+    `published_share` is that of published results in what is expected, 0 near own runs.
+    """
 
     runs: int
     tasks: int
     distance: float
     in_distribution: bool
     farthest: list[str]
+    published_share: float = 0.0
+    sources: tuple[SourceOrder, ...] = ()
     advice: str
 
 

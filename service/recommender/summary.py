@@ -1,13 +1,14 @@
 """Say in plain words what an answer stands on, and what to do where that is little."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
-from metadata.knowledge import Knowledge
+from metadata.knowledge import Evidence, Knowledge
 from metadata.priors import DPO_RATE_FACTOR
 from metadata.records import Run, Task, TrainingObjective
 from metadata.space import default_configuration
 from service import wording
-from service.recommender.schemas import EvidenceSummary
+from service.recommender.schemas import EvidenceSummary, SourceOrder
 
 TOLD_TIMES = 3.0  # a size that differs by less is not worth a word
 NEAR = "Past runs cover questions like this one: start with the first configuration."
@@ -49,14 +50,42 @@ def summarise(
     if objective == "dpo":
         gaps, next_step = f"{OF_NO_RUN} {gaps}".strip(), COMPARE
     unheard = UNHEARD if weighs_forgetting and not known.knows_forgetting else ""
-    advice = (wording.unknown_layout(task.model), _untried(untried), unheard, gaps, next_step)
+    stands_on = _published(evidence)
+    advice = (
+        wording.unknown_layout(task.model),
+        _untried(untried),
+        unheard,
+        gaps,
+        stands_on,
+        next_step,
+    )
     return EvidenceSummary(
         runs=evidence.runs,
         tasks=evidence.tasks,
         distance=evidence.distance,
         in_distribution=evidence.in_distribution and objective == "supervised",
         farthest=list(evidence.farthest),
+        published_share=evidence.published,
+        sources=tuple(
+            SourceOrder(source=source, own_runs_tau=own, published_tau=published)
+            for source, (own, published) in evidence.taus.items()
+        ),
         advice=" ".join(sentence for sentence in advice if sentence),
+    )
+
+
+def _published(evidence: Evidence) -> str:
+    """Say how much of an answer stands on published results, and why."""
+    if evidence.published == 0:
+        return ""
+    own = fmean(own for own, _ in evidence.taus.values())
+    if own <= 0:
+        why = f"own runs do not order what they found on large models (Kendall's tau {own:.2f})"
+    else:
+        why = f"own runs order what they found on large models with Kendall's tau {own:.2f}"
+    return (
+        f"{evidence.published:.0%} of the order of configurations stands on results and rules that "
+        f"{len(evidence.taus)} sources published: {why}."
     )
 
 

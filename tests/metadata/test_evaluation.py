@@ -22,7 +22,7 @@ def runs(world: ModuleType) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def result(runs: list[Run]) -> Evaluation:
-    return evaluate(runs, draws=500)
+    return evaluate(runs, draws=500)["free"]
 
 
 def test_where_tasks_differ_by_rule_ours_beats_the_portfolio_and_that_beats_random(
@@ -99,11 +99,14 @@ def test_peft_only_leaves_full_fine_tuning_out(runs: list[Run]) -> None:
         return run.model_copy(update={"configuration": configuration, "id": f"full-{run.id[:20]}"})
 
     few = [run for run in runs if run.task.dataset.examples == 60]
-    added = [as_full(run) for run in few if not run.core]
+    added = [as_full(run) for run in few if run.core]
 
-    without = evaluate([*few, *added], peft_only=True, draws=50)
+    with_full = evaluate([*few, *added], kinds=["peft", "free"], draws=50)
+    without = evaluate(few, draws=50)["free"].regret
 
-    assert without.regret == evaluate(few, draws=50).regret
+    for name in ("random", "best_average", "portfolio"):
+        assert with_full["peft"].regret[name] == pytest.approx(without[name])
+    assert with_full["free"].regret["random"][4] != pytest.approx(without["random"][4])
 
 
 def test_one_dataset_is_too_few(world: ModuleType) -> None:

@@ -57,7 +57,7 @@ def test_adapters_alone_are_compared_with_each_other(runs: list[Run]) -> None:
 
 
 def test_a_kind_is_played_through_the_whole_protocol(runs: list[Run]) -> None:
-    result = evaluate(runs, kind="memory", draws=50)
+    result = evaluate(runs, kinds=["memory"], draws=50)["memory"]
 
     assert result.datasets == 5
     assert result.by_dataset["ours"].shape == (5, 5)

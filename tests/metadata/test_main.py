@@ -60,11 +60,12 @@ def test_fit_writes_knowledge_that_loads(
 def test_evaluate_prints_a_table_and_writes_json(
     call: Callable[..., Done], file: Path, tmp_path: Path
 ) -> None:
-    done = call("evaluate", "--runs", file, "--peft-only", "--json", tmp_path / "figures.json")
+    kinds = ("--kind", "free", "--kind", "peft")
+    done = call("evaluate", "--runs", file, *kinds, "--json", tmp_path / "figures.json")
 
     assert done.status == 0, done.stderr
     assert "ours" in done.stdout
-    said = json.loads((tmp_path / "figures.json").read_text())
+    said = json.loads((tmp_path / "figures.json").read_text())["peft"]
     assert said["tasks"] == 5
     assert said["regret"]["portfolio"]["1"] >= said["regret"]["portfolio"]["16"]
 

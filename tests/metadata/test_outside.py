@@ -60,7 +60,7 @@ def write(tmp_path: Path) -> Callable[[Columns], Path]:
 def result(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     path = tmp_path_factory.mktemp("outside") / "table.parquet"
     pq.write_table(pa.table(columns_of()), path)
-    return evaluate_table(read_table(path), OUTSIDE_RULES)
+    return evaluate_table(read_table(path), OUTSIDE_RULES)["free"]
 
 
 def test_what_a_feature_tells_is_learnt(result: Evaluation) -> None:
@@ -74,7 +74,7 @@ def test_features_of_other_tasks_make_it_the_portfolio(
 ) -> None:
     table = read_table(write(columns_of(is_shuffled=True)))
 
-    shuffled = evaluate_table(table, OUTSIDE_RULES).regret
+    shuffled = evaluate_table(table, OUTSIDE_RULES)["free"].regret
 
     assert shuffled["ours"][1] <= shuffled["portfolio"][1] + 0.01
 
@@ -112,7 +112,7 @@ def test_tasks_without_features_are_played_by_the_portfolio(
     columns = columns_of(tasks=6)
     del columns["feature.place"], columns["seconds"]
 
-    regret = evaluate_table(read_table(write(columns)), OUTSIDE_RULES).regret
+    regret = evaluate_table(read_table(write(columns)), OUTSIDE_RULES)["free"].regret
 
     assert regret["ours"] == pytest.approx(regret["portfolio"])
 

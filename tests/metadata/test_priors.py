@@ -3,7 +3,14 @@ import pytest
 from metadata.features.model import find_model
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
-from metadata.priors import carry_over, for_objective, rate_ratio, usual_rate, width_rule_rate
+from metadata.priors import (
+    carry_over,
+    for_objective,
+    lora_rate,
+    rate_ratio,
+    usual_rate,
+    width_rule_rate,
+)
 from metadata.records import Choice, Configuration, Objective, OptimizerChoice
 
 TINY = find_model("peftwise-tiny")
@@ -45,7 +52,7 @@ def test_full_fine_tuning_is_slower_than_lora_and_ia3_faster() -> None:
 
 
 def test_a_rate_is_a_multiple_of_the_usual_one() -> None:
-    assert rate_ratio(lora(3 * width_rule_rate(LLAMA)), LLAMA) == pytest.approx(3)
+    assert rate_ratio(lora(3 * lora_rate(LLAMA)), LLAMA) == pytest.approx(3)
     assert rate_ratio(lora(None), LLAMA) == 1
 
 

@@ -39,7 +39,7 @@ def task(world: ModuleType) -> Task:
 def test_with_nothing_believed_the_list_is_exactly_the_greedy_portfolio(
     table: Table, quality: Quality
 ) -> None:
-    plain = replace(quality, setting=PORTFOLIO)
+    plain = believing(quality, PORTFOLIO)
     for pair in (0, 7):
         candidates = described_rows(table, table.core_rows[pair])
 
@@ -52,9 +52,9 @@ def test_with_nothing_believed_the_list_is_exactly_the_greedy_portfolio(
 def test_where_tasks_differ_by_rule_the_learnt_list_wins(table: Table) -> None:
     proven, found = fit_proven(table, 0)
 
-    at_1 = COUNTS.index(1)
-    assert proven.setting != PORTFOLIO
-    assert found.ours_GQ[:, at_1].mean() < 0.5 * found.portfolio_GQ[:, at_1].mean()
+    at_1, free = COUNTS.index(1), found["free"]
+    assert proven.view.setting != PORTFOLIO
+    assert free.ours_GQ[:, at_1].mean() < 0.5 * free.portfolio_GQ[:, at_1].mean()
 
 
 def test_where_nothing_can_be_learnt_it_is_the_portfolio(world: ModuleType) -> None:
@@ -63,8 +63,8 @@ def test_where_nothing_can_be_learnt_it_is_the_portfolio(world: ModuleType) -> N
 
         proven, found = fit_proven(strange, 0)
 
-        assert proven.setting == PORTFOLIO
-        assert (found.ours_GQ == found.portfolio_GQ).all()
+        assert {view.setting for view in proven.views.values()} == {PORTFOLIO}
+        assert all((one.ours_GQ == one.portfolio_GQ).all() for one in found.values())
 
 
 def test_far_from_all_that_is_known_nothing_beats_the_default_for_sure(quality: Quality) -> None:
@@ -95,7 +95,7 @@ def test_bags_leave_every_dataset_out_as_often(table: Table) -> None:
 def test_a_core_configuration_is_worth_its_mean_where_tasks_weigh_alike(
     table: Table, quality: Quality, task: Task
 ) -> None:
-    plain = replace(quality, setting=PORTFOLIO)
+    plain = believing(quality, PORTFOLIO)
     default = default_configuration(task)
 
     said = plain.forecast(gather(task, [default])).expected_C[0]
@@ -107,20 +107,20 @@ def test_a_core_configuration_is_worth_its_mean_where_tasks_weigh_alike(
 def test_far_from_all_tasks_the_model_is_not_believed_and_intervals_widen(
     quality: Quality, task: Task
 ) -> None:
-    believing = replace(quality, setting=Setting(trust=1.0, locality=1.0))
+    sure = believing(quality, Setting(trust=1.0, locality=1.0))
     model = task.model.model_copy(
         update={"id": "huge", "parameters": 3_000_000_000, "hidden_size": 3072, "layers": 28}
     )
     huge = task.model_copy(update={"model": model})
     configurations = [default_configuration(task), *sample(task.model, count=5, rng=rng())]
 
-    near = believing.look(gather(task, configurations))
-    far = believing.look(gather(huge, configurations))
+    near = sure.look(gather(task, configurations))
+    far = sure.look(gather(huge, configurations))
 
     assert np.abs(near.shift_C).max() > 0
     assert np.abs(far.shift_C).max() == 0
     assert far.weight_T == pytest.approx(np.full(20, 1 / 20))
-    assert believing.widening(far.distance) > believing.widening(near.distance) == 1.0
+    assert sure.widening(far.distance) > sure.widening(near.distance) == 1.0
 
 
 def test_a_method_that_no_run_tried_is_not_expected_to_be_good(
@@ -161,7 +161,7 @@ def test_an_untried_configuration_must_be_better_by_what_is_not_known_of_it(
     candidates = gather(
         task, [default_configuration(task), *sample(task.model, count=1, rng=rng())]
     )
-    error = quality.outside.error
+    error = quality.view.outside.error
 
     slightly = quality.pick(candidates, np.array([0.5, 0.5 - 0.5 * error]), count=1)
     clearly = quality.pick(candidates, np.array([0.5, 0.5 - 2.0 * error]), count=1)
@@ -188,6 +188,10 @@ def test_bounding_keeps_order_and_never_reaches_nothing() -> None:
     assert found[0] > 0
     assert found[-1] == 2.0
     assert found[5] == 0.7
+
+
+def believing(quality: Quality, setting: Setting) -> Quality:
+    return replace(quality, views={"free": replace(quality.view, setting=setting)})
 
 
 def rng() -> np.random.Generator:

@@ -25,6 +25,7 @@ from service.recommender.question import GIB, build_question
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 from service.recommender.summary import summarise
 
+KNOWN = "HuggingFaceTB/SmolLM2-135M"  # what past runs are of
 Ask = Callable[..., RecommendationAnswer]
 
 
@@ -77,11 +78,30 @@ def test_a_short_list_holds_no_two_of_a_kind_with_all_sizes_alike(ask: Ask) -> N
             assert not (same_kind and all(1 / 2 < ratio < 2 for ratio in times))
 
 
-def test_first_configuration_has_learnt_the_rate_of_past_runs(ask: Ask) -> None:
-    best = ask().configurations[0]
+@pytest.fixture
+def near(runs: list[Any]) -> dict[str, Any]:
+    """Return a question like what past runs are of; the usual one is far from them."""
+    usual = runs[30].task.dataset.model_copy(update={"sha256": "ab" * 32})
+    return {"base_model": {"id": KNOWN}, "dataset": {"profile": usual.model_dump(mode="json")}}
 
-    assert 2 < rate_ratio(best.configuration, find_model("meta-llama/Llama-3.2-3B")) < 8
-    assert best.quality.expected_regret < ask().default.quality.expected_regret
+
+def test_first_configuration_has_learnt_the_rate_of_past_runs(
+    ask: Ask, near: dict[str, Any]
+) -> None:
+    given = ask(**near)
+    best = given.configurations[0]
+
+    assert 2 < rate_ratio(best.configuration, find_model(KNOWN)) < 8
+    assert best.quality.expected_regret < given.default.quality.expected_regret
+
+
+def test_far_from_all_past_runs_the_rate_is_the_published_one(ask: Ask) -> None:
+    given = ask()
+
+    first, model = given.configurations[0].configuration, find_model("meta-llama/Llama-3.2-3B")
+    assert 0.5 < rate_ratio(first, model) < 2
+    assert 0 < given.evidence.published_share <= 1
+    assert "sources published" in given.evidence.advice
 
 
 def test_candidates_come_from_every_source_with_the_default_first(
@@ -163,11 +183,13 @@ def test_a_small_card_is_helped_by_checkpointing_and_small_micro_batches(ask: As
     )
 
 
-def test_a_tight_time_budget_brings_shorter_versions_of_what_is_trusted(ask: Ask) -> None:
-    usual = ask().configurations[0]
+def test_a_tight_time_budget_brings_shorter_versions_of_what_is_trusted(
+    ask: Ask, near: dict[str, Any]
+) -> None:
+    usual = ask(**near).configurations[0]
     minutes = usual.train_seconds.high / 60 / 2
 
-    given = ask(budget={"train_minutes": minutes}, count=50).configurations
+    given = ask(**near, budget={"train_minutes": minutes}, count=50).configurations
 
     shorter = [
         option
@@ -259,8 +281,10 @@ def test_cost_follows_from_price_count_and_seconds(ask: Ask) -> None:
     assert best.cost_usd == pytest.approx(best.train_seconds.expected / 3600 * 1.5 * 2)
 
 
-def test_reasons_name_a_source_near_runs_and_effects(ask: Ask, runs: list[Any]) -> None:
-    whys = [option.why for option in ask().configurations]
+def test_reasons_name_a_source_near_runs_and_effects(
+    ask: Ask, near: dict[str, Any], runs: list[Any]
+) -> None:
+    whys = [option.why for option in ask(**near).configurations]
 
     known = {run.id: run for run in runs}
     assert all(len(why.nearest_runs) == 3 for why in whys)
@@ -269,18 +293,16 @@ def test_reasons_name_a_source_near_runs_and_effects(ask: Ask, runs: list[Any]) 
     assert "learning_rate" in {effect.choice for why in whys for effect in why.effects}
 
 
-def test_a_far_question_is_told_so_and_gets_wider_intervals(ask: Ask, runs: list[Any]) -> None:
-    usual = runs[30].task.dataset.model_copy(update={"sha256": "ab" * 32})
-    dataset = {"profile": usual.model_dump(mode="json")}
-    near = ask(base_model={"id": "HuggingFaceTB/SmolLM2-135M"}, dataset=dataset)
-    far = ask(dataset=dataset)
+def test_a_far_question_is_told_so_and_gets_wider_intervals(ask: Ask, near: dict[str, Any]) -> None:
+    close, far = ask(**near), ask(dataset=near["dataset"])
 
     assert not far.evidence.in_distribution
-    assert near.evidence.in_distribution
-    assert far.evidence.distance > near.evidence.distance
+    assert close.evidence.in_distribution
+    assert far.evidence.distance > close.evidence.distance
     assert "20 times smaller" in far.evidence.advice
     widths = [
-        np.mean([o.quality.high - o.quality.low for o in one.configurations]) for one in (far, near)
+        np.mean([option.quality.high - option.quality.low for option in one.configurations])
+        for one in (far, close)
     ]
     assert widths[0] >= widths[1]
 
