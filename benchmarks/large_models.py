@@ -150,7 +150,9 @@ def _orders(quality: Quality, source: str, fields: Sequence[Field]) -> Mapping[s
     far = weigh_published(quality.on_average, others)
 
     def both(field: Field, prior_C: Floats) -> Floats:
-        return far.own * quality.on_average(field.described) + (1.0 - far.own) * prior_C
+        own_C = quality.on_average(field.described)
+        blend_C: Floats = far.own * own_C + (1.0 - far.own) * prior_C
+        return blend_C
 
     def with_own_source(field: Field) -> Floats:
         prior = fit_prior(contests(_without(figures, source, field.model.id)))
@@ -167,7 +169,8 @@ def _orders(quality: Quality, source: str, fields: Sequence[Field]) -> Mapping[s
     def width_rule(field: Field) -> Floats:
         wanted = width_rule_configuration(field.runs[0].task)
         first = nearest_configuration(wanted, [run.configuration for run in field.runs])
-        return (np.arange(len(field.runs)) != first).astype(np.float64)
+        others_C: Floats = (np.arange(len(field.runs)) != first).astype(np.float64)
+        return others_C
 
     return {
         "own runs": lambda field: quality.on_average(field.described),
