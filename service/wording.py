@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from metadata.architectures import is_known
+from metadata.kinds import Kind
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.records import Configuration, ModelProfile, Run, Scalar, TrainingObjective
@@ -59,6 +60,18 @@ _OBJECTIVES = {
     "balanced": "quality for its cost",
     "cheapest": "cheapest that is good",
 }
+
+_KINDS: dict[Kind, str] = {
+    "free": "Everything",
+    "peft": "Adapters only",
+    "memory": "Half the usual memory",
+    "time": "Half the usual time",
+}
+
+
+def kind(name: Kind) -> str:
+    """Say what a kind of question allows."""
+    return _KINDS[name]
 
 
 def duration(seconds: float) -> str:

@@ -36,6 +36,18 @@ class ListLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KindLine:
+    """What a question allows, how good the lists for it are, and what they stand on."""
+
+    name: str
+    datasets: str
+    first: str
+    fourth: str
+    portfolio: str
+    stands_on: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceLine:
     """Where evidence comes from, how much, and its part of all as the width of a bar."""
 
@@ -67,6 +79,7 @@ class KnowledgePage:
     outcome: Outcome | None
     versions: tuple[VersionLine, ...]
     lists: tuple[ListLine, ...]
+    kinds: tuple[KindLine, ...]
     truth: forecast_charts.SquareChart
     coverage: forecast_charts.SquareChart
     calibration: str

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from metadata.kinds import Kind
 from metadata.knowledge import Knowledge
 from service import wording
 from service.pages import contexts, urls
 from service.pages.forecast_charts import Point, SquareChart, square_chart
 from service.pages.knowledge_contexts import (
+    KindLine,
     KnowledgePage,
     ListLine,
     Outcome,
@@ -15,7 +17,7 @@ from service.pages.knowledge_contexts import (
     VersionLine,
 )
 from service.recommender.calibration import Calibration
-from service.recommender.schemas import HeldOut, KnowledgeVersion
+from service.recommender.schemas import HeldOut, HeldOutKind, KnowledgeVersion
 
 BAR_WIDTH = 100.0
 REGRETS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -51,6 +53,7 @@ def view_knowledge(seen: KnowledgeSeen) -> KnowledgePage:
         outcome=seen.outcome,
         versions=tuple(_version(one, shown=described.version) for one in seen.versions),
         lists=_lists(described.held_out),
+        kinds=tuple(_kind(name, one) for name, one in described.held_out.kinds.items()),
         truth=_truth(seen.calibration),
         coverage=_coverage(seen.calibration),
         calibration=_sentence(seen.calibration),
@@ -101,6 +104,19 @@ def _lists(held_out: HeldOut) -> tuple[ListLine, ...]:
             portfolio_width=round(BAR_WIDTH * held_out.portfolio.get(count, 0.0) / largest, 2),
         )
         for count in counts
+    )
+
+
+def _kind(name: Kind, one: HeldOutKind) -> KindLine:
+    is_portfolio = one.trust == 0 and one.locality == 0
+    learnt = f"what was learnt, by {one.trust:.0%}" if one.trust else "likeness of tasks"
+    return KindLine(
+        name=wording.kind(name),
+        datasets=f"{one.datasets:,}",
+        first=wording.decimal(one.ours.get("1"), 3),
+        fourth=wording.decimal(one.ours.get("4"), 3),
+        portfolio=wording.decimal(one.portfolio.get("1"), 3),
+        stands_on="the portfolio alone" if is_portfolio else f"the portfolio and {learnt}",
     )
 
 

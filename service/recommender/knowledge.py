@@ -19,7 +19,7 @@ from threading import Lock
 
 from metadata.errors import NotFound, PeftwiseError
 from metadata.knowledge import SHIPPED_KNOWLEDGE, Knowledge
-from service.recommender.schemas import HeldOut, KnowledgeVersion
+from service.recommender.schemas import HeldOut, HeldOutKind, KnowledgeVersion
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,11 @@ class KnowledgeStore:
             models=list(origin["models"]),
             held_out=HeldOut(
                 datasets=held_out["datasets"],
-                ours=held_out["regret"]["ours"],
-                portfolio=held_out["regret"]["portfolio"],
+                **held_out["regret"],
+                kinds={
+                    kind: HeldOutKind(datasets=one["datasets"], **one["regret"], **one["setting"])
+                    for kind, one in held_out["kinds"].items()
+                },
             ),
         )
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from metadata.kinds import Kind
 from metadata.methods.spec import Serving
 from metadata.records import Configuration, DatasetProfile, Name, Record, TrainingObjective
 
@@ -217,12 +218,31 @@ class RecommendationAnswer(Record):
     knowledge_version: str
 
 
-class HeldOut(Record):
-    """Mean regret of the best of the first k of a list, on datasets left out; k as text."""
+class HeldOutKind(Record):
+    """Mean regret of the best of the first k of a list, on datasets left out; k as text.
+
+    `trust` is the share of what a task is expected to change that is believed, and `locality` how
+    fast unlike tasks lose weight: with both 0 the list is the greedy portfolio.
+    """
 
     datasets: int
     ours: dict[str, float]
     portfolio: dict[str, float]
+    trust: float
+    locality: float
+
+
+class HeldOut(Record):
+    """Mean regret of the best of the first k of a list, on datasets left out; k as text.
+
+    `kinds` tells the same of questions that allow everything, adapters only, or half the memory
+    or time of a usual run, each judged among what it allows.
+    """
+
+    datasets: int
+    ours: dict[str, float]
+    portfolio: dict[str, float]
+    kinds: dict[Kind, HeldOutKind] = Field(default_factory=dict)
 
 
 class KnowledgeVersion(Record):

@@ -109,3 +109,15 @@ def test_a_refit_that_runs_already_is_told_on_the_page(client: TestClient) -> No
     assert answer.status_code == 409
     assert "One refit runs at a time" in answer.text
     assert 'role="alert"' in answer.text
+
+
+def test_lists_are_told_by_what_a_question_allows(client: TestClient) -> None:
+    said = client.get("/v1/knowledge").json()["data"][0]["held_out"]
+    page = client.get("/knowledge").text
+
+    assert set(said["kinds"]) == {"free", "peft", "memory", "time"}
+    assert said["kinds"]["free"]["ours"] == said["ours"]
+    for kind, words in (("peft", "Adapters only"), ("memory", "Half the usual memory")):
+        row = page.split(words)[1].split("</tr>")[0]
+        assert f"{said['kinds'][kind]['ours']['1']:.3f}" in row
+        assert "the portfolio" in row
