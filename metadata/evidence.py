@@ -83,7 +83,7 @@ def weigh_evidence(task: Task, quality: Quality, *, runs: int, tasks: int) -> Ev
         distance=distance,
         in_distribution=distance <= distances.limit,
         farthest=_farthest(task_F, distances),
-        published=quality.share_of_published(distance),
+        published=quality.share_of_published(task_F),
         taus={} if quality.far is None else quality.far.taus,
     )
 

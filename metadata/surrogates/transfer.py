@@ -10,6 +10,7 @@ Axes: T past pairs, K core configurations, C candidates, F features.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import log2
 
 import numpy as np
 
@@ -61,12 +62,18 @@ class Core:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A task as the surrogate sees it, and how probable it is that each candidate fails there."""
+    """A task as the surrogate sees it, and how probable it is that each candidate fails there.
+
+    Attributes:
+        distance: To the nearest past pair.
+        published: Share of published results in what is expected.
+    """
 
     weight_T: Floats
     scenario_TC: Floats
     shift_C: Floats
     distance: float
+    published: float
     failure_C: Floats
 
     @property
@@ -129,7 +136,7 @@ class Quality:
             expected_C, scene.distance, widen=self.widening(scene.distance)
         )
         if self.far is not None:
-            low, high = self.share_of_published(scene.distance) * np.array(self.far.tails)
+            low, high = scene.published * np.array(self.far.tails)
             low_C, high_C = (
                 np.minimum(low_C, expected_C + low),
                 np.maximum(high_C, expected_C + high),
@@ -154,7 +161,8 @@ class Quality:
         own_TC = self._scenarios(candidates, failure_C)
         return Scene(
             weight_T=weight_T,
-            scenario_TC=self._with_published(own_TC, candidates, distance),
+            scenario_TC=self._with_published(own_TC, candidates),
+            published=self.share_of_published(candidates.task_T),
             shift_C=shift_C,
             distance=distance,
             failure_C=failure_C,
@@ -172,7 +180,7 @@ class Quality:
         own_C = self._average(candidates, self.failure.probability(candidates.X_CF))
         if trust > 0:
             own_C = own_C + trust * self._shift(candidates)
-        return self._with_published(own_C, candidates, distance)
+        return self._with_published(own_C, candidates)
 
     def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
         """Return a list of candidates whose best is expected to be best, in order.
@@ -213,10 +221,17 @@ class Quality:
         """Return the factor of intervals at a distance: 1 as far as known tasks lie apart."""
         return float(np.clip(distance / self.distances.limit, 1.0, WIDEST))
 
-    def share_of_published(self, distance: float) -> float:
-        """Return the share of published results in what is expected at a distance."""
-        far = self.far
-        return 0.0 if far is None else (1.0 - self.distances.trust(distance)) * (1.0 - far.own)
+    def share_of_published(self, task_T: Floats) -> float:
+        """Return the share of published results in what is expected of a task.
+
+        It is none where a model that was run is at most ten times larger or smaller, and all that
+        own runs leave to it from a hundred times on.
+        """
+        if self.far is None:
+            return 0.0
+        column = self.scenarios.task_names.index("log2_parameters")
+        apart = np.abs(self.scenarios.task_TT[:, column] - task_T[column]).min() / log2(10)
+        return (1.0 - self.far.own) * float(np.clip(apart - 1.0, 0.0, 1.0))
 
     def state(self) -> State:
         """Return all that forecasts need."""
@@ -244,9 +259,9 @@ class Quality:
             ),
         )
 
-    def _with_published(self, own: Floats, candidates: Described, distance: float) -> Floats:
-        """Return regrets, the last axis C, with the share of published results at a distance."""
-        share = self.share_of_published(distance)
+    def _with_published(self, own: Floats, candidates: Described) -> Floats:
+        """Return regrets, the last axis C, with the share of published results on the task."""
+        share = self.share_of_published(candidates.task_T)
         if self.far is None or share == 0:
             return own
         said_C = self.far.prior.regret(candidates.reference_CF)

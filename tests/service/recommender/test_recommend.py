@@ -96,11 +96,12 @@ def test_first_configuration_has_learnt_the_rate_of_past_runs(
 
 
 def test_far_from_all_past_runs_the_rate_is_the_published_one(ask: Ask) -> None:
-    given = ask()
+    huge = "Qwen/Qwen2.5-14B"  # more than a hundred times what past runs are of
+    given, closer = ask(base_model={"id": huge}, hardware={"device": "NVIDIA H200"}), ask()
 
-    first, model = given.configurations[0].configuration, find_model("meta-llama/Llama-3.2-3B")
-    assert 0.5 < rate_ratio(first, model) < 2
-    assert 0 < given.evidence.published_share <= 1
+    first = given.configurations[0].configuration
+    assert 0.5 < rate_ratio(first, find_model(huge)) < 2
+    assert 1 >= given.evidence.published_share > closer.evidence.published_share > 0
     assert "sources published" in given.evidence.advice
 
 
@@ -222,11 +223,10 @@ def test_cheapest_is_no_dearer_than_balanced_and_that_no_dearer_than_quality(ask
 
 
 def test_the_cheapest_gives_away_no_more_regret_than_it_may(ask: Ask) -> None:
-    best = min(o.quality.expected_regret for o in ask(count=50).configurations)
-
     for within in (0.0, 0.02, 0.5):
-        cheapest = ask(objective="cheapest", cheapest_within=within, count=1).configurations[0]
-        assert cheapest.quality.expected_regret <= best + within + 1e-9
+        given = ask(objective="cheapest", cheapest_within=within, count=50).configurations
+        regrets = [option.quality.expected_regret for option in given]
+        assert regrets[0] <= min(regrets) + within + 1e-9
 
 
 def test_what_is_forgotten_is_told_and_can_be_made_to_count(ask: Ask) -> None:
