@@ -87,8 +87,8 @@ def _print(kind: Kind, result: Evaluation, table: Table) -> dict[str, Any]:
     for name, (ratio, low, high) in ratios.items():
         print(f"  ours / peer, {name:24} {ratio:6.3f} ({low:.3f} to {high:.3f})")
     print(f"  Kendall's tau {_spread(result.tau)}; 90 % intervals hold {_spread(result.coverage)}")
-    chosen = ", ".join(f"{n} x ({name})" for name, n in result.settings.items())
-    print(f"  chosen inside the folds: {chosen}")
+    chosen = ", ".join(f"{n} x ({name})" for name, n in result.stands_on.items())
+    print(f"  first runs inside the folds: {chosen}")
     return ratios
 
 

@@ -186,7 +186,7 @@ def _lines(result: Evaluation) -> list[str]:
         *_cost_line("training time", result.time),
         *_cost_line("peak memory", result.memory),
         "chosen inside the folds: "
-        + ", ".join(f"{count} x ({name})" for name, count in result.settings.items()),
+        + ", ".join(f"{count} x ({name})" for name, count in result.stands_on.items()),
         *(f"not compared: {one.dataset} on {one.model}: {one.reason}" for one in result.dropped),
     ]
 

@@ -60,7 +60,7 @@ class Evaluation:
         difference: Ours less the portfolio's by list length.
         tau: Kendall's rank correlation of forecast and true regret within a pair.
         coverage: Share of true regrets inside their 90 % interval, within datasets.
-        settings: How often each (trust, locality) was chosen over the folds.
+        stands_on: In how many folds lists were learnt, and in how many the portfolio.
         groups: The datasets left out, as numbers of the table's.
         by_dataset: Regret of each player on each of them, G x Q.
     """
@@ -75,7 +75,7 @@ class Evaluation:
     coverage: Spread
     time: CostScore | None
     memory: CostScore | None
-    settings: dict[str, int]
+    stands_on: dict[str, int]
     dropped: tuple[Dropped, ...]
     groups: tuple[int, ...]
     by_dataset: dict[str, Floats]
@@ -93,7 +93,7 @@ class Evaluation:
             "coverage": vars(self.coverage),
             "time": _cost_json(self.time),
             "memory": _cost_json(self.memory),
-            "settings": self.settings,
+            "stands_on": self.stands_on,
             "dropped": [vars(one) for one in self.dropped],
         }
 
@@ -105,7 +105,7 @@ class Fold:
     regret: dict[str, Floats]
     tau: float
     coverage: float
-    setting: str
+    stands_on: str
 
 
 def evaluate(
@@ -185,12 +185,11 @@ def _play(table: Table, group: int, rules: Mapping[str, Rule], quality: Quality)
     }
     pairs = [pair for pair in table.usable if table.group_P[pair] == group]
     seen = [_judge(table, int(pair), quality) for pair in pairs]
-    setting = quality.view.setting
     return Fold(
         regret=regret,
         tau=float(np.mean([tau for tau, _ in seen])),
         coverage=float(np.mean([share for _, share in seen])),
-        setting=f"trust {setting.trust:g}, locality {setting.locality:g}",
+        stands_on="learnt" if quality.view.trust else "portfolio",
     )
 
 
@@ -227,7 +226,7 @@ def _summarise(
         coverage=bootstrap(np.array([fold.coverage for fold in folds]), rng=rng, draws=draws),
         time=_score_cost(table, TRAIN_SECONDS, rng=rng, draws=draws),
         memory=_score_cost(table, PEAK_BYTES, rng=rng, draws=draws),
-        settings=dict(Counter(fold.setting for fold in folds).most_common()),
+        stands_on=dict(Counter(fold.stands_on for fold in folds).most_common()),
         dropped=table.dropped,
         groups=tuple(int(group) for group in groups),
         by_dataset=regret,

@@ -16,7 +16,7 @@ from metadata.surrogates.choice import CHOICE_COUNTS, COUNTS, rehearse
 from metadata.surrogates.grounds import Ground
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.quality import fit, learn
-from metadata.surrogates.scenarios import PORTFOLIO, balance, fill, group_means
+from metadata.surrogates.scenarios import balance, fill, group_means
 from metadata.surrogates.spec import Described
 from metadata.surrogates.transfer import Quality
 from metadata.table import Table, without_groups
@@ -40,30 +40,27 @@ class HeldOut:
 def fit_proven(table: Table, seed: int) -> tuple[Quality, Mapping[Kind, HeldOut]]:
     """Fit the quality surrogate; it is the portfolio where the learnt list does not prove better.
 
-    The learnt list is fitted again without some of the datasets in turn, settings and all, and
-    plays on those, by each kind of question apart. Forecasts that only the choice of settings did
-    not see flatter themselves: with a dozen datasets they left the portfolio in most folds, and
-    lost.
+    The learnt list is fitted again without some of the datasets in turn, and plays on those, by
+    each kind of question apart.
 
     Raises:
         TooFewRuns: Too few datasets have a core to compare.
     """
     learnt = learn(table, seed)
-    settings = dict(learnt.choose())
+    trust = learnt.trust()
     held_out = {kind: _by_portfolio(ground) for kind, ground in learnt.grounds.items()}
-    wanted = [kind for kind, setting in settings.items() if setting != PORTFOLIO]
+    wanted = [kind for kind, share in trust.items() if share > 0]
     for kind, found in _play_learnt(table, {kind: held_out[kind] for kind in wanted}, seed).items():
         if is_proven(_of_short(found.ours_GQ), _of_short(found.portfolio_GQ)):
             held_out[kind] = found
         else:
-            settings[kind] = PORTFOLIO
-    return learnt.believe(settings), held_out
+            trust[kind] = 0.0
+    return learnt.believe(trust), held_out
 
 
 def _by_portfolio(ground: Ground) -> HeldOut:
-    group_T = ground.rehearsal.scenarios.group_T
-    rehearsed_TQ = rehearse(ground.rehearsal, [PORTFOLIO], counts=COUNTS)[0]
-    regret_GQ = group_means(rehearsed_TQ, group_T)
+    group_T = ground.scenarios.group_T
+    regret_GQ = group_means(rehearse(ground.scenarios, counts=COUNTS), group_T)
     groups = tuple(int(group) for group in np.unique(group_T))
     return HeldOut(groups=groups, ours_GQ=regret_GQ, portfolio_GQ=regret_GQ)
 
@@ -76,7 +73,7 @@ def is_proven(learnt_G: Floats, portfolio_G: Floats) -> bool:
 
 
 def _of_short(regret_GQ: Floats) -> Floats:
-    """Return the mean regret of each dataset over the short lists that settings are chosen by."""
+    """Return the mean regret of each dataset over the short lists that proof is by."""
     short_G: Floats = regret_GQ[:, [COUNTS.index(count) for count in CHOICE_COUNTS]].mean(axis=1)
     return short_G
 

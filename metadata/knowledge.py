@@ -63,7 +63,7 @@ class Knowledge:
         portfolio: The greedy portfolio, in the order to try.
         held_out: `{"datasets": n, "regret": {"ours" | "portfolio": {"1": ..., "16": ...}},
             "groups": {dataset group: {"ours" | "portfolio": {"1": ..., ...}}}, "kinds": {kind:
-            {"datasets", "regret", "setting"}}}`: the mean regret of the best so far on datasets
+            {"datasets", "regret", "trust"}}}`: the mean regret of the best so far on datasets
             left out, by kind of question too.
     """
 
@@ -305,7 +305,7 @@ def _held_out(table: Table, held_out: Mapping[Kind, HeldOut], quality: Quality) 
             for g, group in enumerate(free.groups)
         },
         "kinds": {
-            kind: {**_means(one), "setting": vars(quality.views[kind].setting)}
+            kind: {**_means(one), "trust": quality.views[kind].trust}
             for kind, one in held_out.items()
         },
     }

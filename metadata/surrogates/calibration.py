@@ -9,32 +9,48 @@ import numpy as np
 
 from metadata.arrays import Floats, Integers
 from metadata.surrogates.bags import AVERAGE_TREES, Lessons, row_weights
-from metadata.surrogates.choice import Rehearsal
 from metadata.surrogates.grounds import Ground
 from metadata.surrogates.intervals import fit_errors
 from metadata.surrogates.line import fit_line
-from metadata.surrogates.scenarios import Setting, balance, fill, weigh
+from metadata.surrogates.portfolio import Scenarios
+from metadata.surrogates.scenarios import balance, fill
 from metadata.surrogates.transfer import bounded
 from metadata.surrogates.trees import boost
 from metadata.surrogates.view import QUANTILES, Outside, View
 
 FOLDS = 5
+SMALLEST = 1e-12
 
 
-def fit_view(ground: Ground, setting: Setting) -> View:
-    """Return what is believed of a kind of question with a setting."""
+def fit_view(ground: Ground, trust: float) -> View:
+    """Return what is believed of a kind of question with a share of what tasks change."""
     outside = _fit_outside(ground)
-    forecast_N = bounded(_held_out_forecast(ground, setting, outside))
-    lessons, scenarios = ground.lessons, ground.rehearsal.scenarios
+    known_N = _of_others(ground, outside.shrink(ground.average_N))
+    forecast_N = bounded(known_N + trust * ground.shift_N)
+    lessons, scenarios = ground.lessons, ground.scenarios
     usual_N = scenarios.distances.usual[ground.pair_N]
     return View(
         scenarios=scenarios,
         scale=ground.scale,
-        setting=setting,
+        trust=trust,
         outside=outside,
         errors=fit_errors(lessons.regret_N, forecast_N, usual_N),
         difference_Q=_differences(lessons, forecast_N),
     )
+
+
+def fit_trust(ground: Ground) -> float:
+    """Return the share of what tasks are expected to change that is true, in [0, 1].
+
+    It is the slope, by least squares over the core, of what datasets left out differ from the mean
+    of the others on what was forecast of it; datasets weigh alike.
+    """
+    core_N = ground.column_N >= 0
+    known_N = _of_others(ground, np.full(len(core_N), np.nan))
+    differs = (ground.lessons.regret_N - known_N)[core_N]
+    shift, weight = ground.shift_N[core_N], balance(ground.lessons.group_N[core_N])
+    slope = float(weight @ (shift * differs)) / max(float(weight @ shift**2), SMALLEST)
+    return float(np.clip(slope, 0.0, 1.0))
 
 
 def forecast_left_out(lessons: Lessons, *, seed: int) -> Floats:
@@ -76,23 +92,16 @@ def _mean_errors(lessons: Lessons, error_N: Floats) -> float:
     return float(np.sqrt((means**2).mean()))
 
 
-def _held_out_forecast(ground: Ground, setting: Setting, outside: Outside) -> Floats:
-    """Return the regret forecast of each row by what other datasets say."""
-    rehearsal, pair_N, column_N = ground.rehearsal, ground.pair_N, ground.column_N
-    mean_TK = np.array(
-        [_mean_of_others(rehearsal, pair, setting) for pair in range(len(rehearsal.shift_TK))]
-    )
-    strange_N = outside.shrink(ground.average_N)
-    known_N = np.where(column_N >= 0, mean_TK[pair_N, column_N], strange_N)
-    forecast_N: Floats = known_N + setting.trust * ground.shift_N
-    return forecast_N
+def _of_others(ground: Ground, strange_N: Floats) -> Floats:
+    """Return each row's mean regret on other datasets, `strange_N` outside the core."""
+    scenarios, column_N = ground.scenarios, ground.column_N
+    mean_TK = np.array([_mean_of_others(scenarios, group) for group in scenarios.group_T])
+    return np.where(column_N >= 0, mean_TK[ground.pair_N, column_N], strange_N)
 
 
-def _mean_of_others(rehearsal: Rehearsal, pair: int, setting: Setting) -> Floats:
-    scenarios = rehearsal.scenarios
-    others_T = scenarios.group_T != scenarios.group_T[pair]
-    distance_T = scenarios.distances.to_known(scenarios.task_TT[pair])[others_T]
-    weight_T = weigh(scenarios.group_T[others_T], distance_T, locality=setting.locality)
+def _mean_of_others(scenarios: Scenarios, group: int) -> Floats:
+    others_T = scenarios.group_T != group
+    weight_T = balance(scenarios.group_T[others_T])
     mean_K: Floats = weight_T @ fill(scenarios.regret_TK[others_T], weight_T)
     return mean_K
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.surrogates.bags import Lessons
-from metadata.surrogates.choice import Rehearsal
-from metadata.surrogates.portfolio import scenarios_of
+from metadata.surrogates.portfolio import Scenarios, scenarios_of
 from metadata.table import Table
 
 
@@ -20,17 +19,17 @@ class Ground:
 
     Attributes:
         lessons: The rows, their regret among what is allowed.
-        rehearsal: The pairs.
+        scenarios: The pairs.
         scale: What a unit of regret among all that was run is here, the median over pairs.
         average_N: Regret by models that never saw the row's dataset, from its configuration alone.
         shift_N: What its task changes, by models that never saw its dataset.
         strange_N: Regret by models that never saw the row's configuration.
-        pair_N: Row of `rehearsal.scenarios`.
+        pair_N: Row of `scenarios`.
         column_N: Column of its core; -1 for configurations outside the core.
     """
 
     lessons: Lessons
-    rehearsal: Rehearsal
+    scenarios: Scenarios
     scale: float
     average_N: Floats
     shift_N: Floats
@@ -66,16 +65,12 @@ def ground_of(table: Table, allowed: Table, heard: Heard) -> Ground:
     lessons = heard.lessons.take(kept_N).with_regret(regret_N[kept_N])
     scale = _scale(table, allowed)
     pair_N, column_N = _places(allowed, lessons)
-    shift_N = scale * heard.shift_N[kept_N]
-    shift_TK = np.full(scenarios.regret_TK.shape, np.nan)
-    in_core_N = column_N >= 0
-    shift_TK[pair_N[in_core_N], column_N[in_core_N]] = shift_N[in_core_N]
     return Ground(
         lessons=lessons,
-        rehearsal=Rehearsal(scenarios=scenarios, shift_TK=shift_TK),
+        scenarios=scenarios,
         scale=scale,
         average_N=scale * heard.average_N[kept_N],
-        shift_N=shift_N,
+        shift_N=scale * heard.shift_N[kept_N],
         strange_N=scale * heard.strange_N[kept_N],
         pair_N=pair_N,
         column_N=column_N,

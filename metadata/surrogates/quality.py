@@ -1,4 +1,4 @@
-"""Quality: fitted on past runs; settings, intervals and shrinkage come from datasets left out.
+"""Quality: fitted on past runs; trust, intervals and shrinkage come from datasets left out.
 
 Axes: N rows, K core configurations, F features.
 """
@@ -11,14 +11,12 @@ import numpy as np
 from metadata.errors import TooFewRuns
 from metadata.kinds import KINDS, Kind, restrict
 from metadata.surrogates.bags import Bag, first_repeat, fit_bags, lessons_of, unseen
-from metadata.surrogates.calibration import fit_view, forecast_left_out
-from metadata.surrogates.choice import choose_setting
+from metadata.surrogates.calibration import fit_trust, fit_view, forecast_left_out
 from metadata.surrogates.failure import Failure, fit_failure
 from metadata.surrogates.far import restore_far, weigh_published
 from metadata.surrogates.grounds import Ground, Heard, ground_of
 from metadata.surrogates.line import Line
 from metadata.surrogates.portfolio import scenarios_of
-from metadata.surrogates.scenarios import Setting
 from metadata.surrogates.spec import State, SurrogateSpec
 from metadata.surrogates.transfer import Core, Quality
 from metadata.surrogates.trees import Trees
@@ -26,7 +24,6 @@ from metadata.surrogates.view import restore_view
 from metadata.table import Table
 
 SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
-Settings = Mapping[Kind, Setting]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +35,19 @@ class Learnt:
     failure: Failure
     grounds: Mapping[Kind, Ground]
 
-    def choose(self) -> Settings:
-        """Return the setting of each kind that would have done best on datasets left out."""
-        return {kind: choose_setting(one.rehearsal) for kind, one in self.grounds.items()}
+    def trust(self) -> dict[Kind, float]:
+        """Return how far what tasks change is believed, by kind of question."""
+        return {kind: fit_trust(one) for kind, one in self.grounds.items()}
 
-    def believe(self, settings: Settings) -> Quality:
-        """Return the surrogate with these settings."""
+    def believe(self, trust: Mapping[Kind, float]) -> Quality:
+        """Return the surrogate that believes so much; with 0 it is the portfolio."""
         quality = Quality(
             tried=_tried(self.table),
             averages=tuple(bag.average for bag in first_repeat(self.bags)),
             shifts=tuple(bag.shift for bag in self.bags),
             core=_core(self.table),
             failure=self.failure,
-            views={kind: fit_view(one, settings[kind]) for kind, one in self.grounds.items()},
+            views={kind: fit_view(one, trust[kind]) for kind, one in self.grounds.items()},
         )
         if not self.table.rows:
             return quality
@@ -64,7 +61,7 @@ def fit(table: Table, seed: int) -> Quality:
         TooFewRuns: Too few datasets have a core to compare.
     """
     learnt = learn(table, seed)
-    return learnt.believe(learnt.choose())
+    return learnt.believe(learnt.trust())
 
 
 def learn(table: Table, seed: int) -> Learnt:

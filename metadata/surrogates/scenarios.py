@@ -1,40 +1,17 @@
 """Lists of configurations from past pairs taken as scenarios of what a new pair may be like.
 
-The greedy portfolio weighs all datasets alike. A learnt list starts from the same scenarios,
-weighs them by their likeness to the new task (`locality`) and moves each candidate by what a
-model expects of it here rather than on average (`trust`). With both 0 it *is* the portfolio.
+The greedy portfolio weighs all datasets alike. A learnt list has as its first entry the best by
+what a model expects here rather than on average; the others complement it as in a portfolio, so
+that a model that errs costs one run.
 
 Axes: T past pairs (scenarios), C candidates, G datasets, S settings.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """How far a list may leave the portfolio."""
-
-    trust: float  # share of the model's shift that is believed
-    locality: float  # of weights exp(-locality * squared distance), in usual distances
-
-
-# Simplest first: the portfolio, then ever further from it.
-SETTINGS = tuple(
-    sorted(
-        (
-            Setting(trust=trust, locality=locality)
-            for trust in (0.0, 0.25, 0.5, 0.75, 1.0)
-            for locality in (0.0, 0.25, 1.0)
-        ),
-        key=lambda one: (one.trust + one.locality / 2, one.trust),
-    )
-)
-PORTFOLIO = SETTINGS[0]
 
 
 def balance(group_T: Integers) -> Floats:
@@ -42,14 +19,6 @@ def balance(group_T: Integers) -> Floats:
     _, member_T, count_G = np.unique(group_T, return_inverse=True, return_counts=True)
     weight_T: Floats = 1.0 / (len(count_G) * count_G[member_T])
     return weight_T
-
-
-def weigh(group_T: Integers, distance_T: Floats, *, locality: float) -> Floats:
-    """Return weights that sum to 1; nearer pairs weigh more, by `locality`."""
-    near_T = np.exp(-locality * (distance_T**2 - distance_T.min() ** 2))
-    weight_T = balance(group_T) * near_T
-    total: Floats = weight_T / weight_T.sum()
-    return total
 
 
 def fill(regret_TC: Floats, weight_T: Floats) -> Floats:
@@ -64,7 +33,12 @@ def fill(regret_TC: Floats, weight_T: Floats) -> Floats:
 
 
 def greedy(
-    scenario_TC: Floats, weight_T: Floats, *, count: int, allowed_C: Booleans | None = None
+    scenario_TC: Floats,
+    weight_T: Floats,
+    *,
+    count: int,
+    allowed_C: Booleans | None = None,
+    first_C: Floats | None = None,
 ) -> Integers:
     """Return a list whose best so far has the least expected regret after each entry.
 
@@ -73,6 +47,7 @@ def greedy(
         weight_T: Weight of each scenario, summing to 1.
         count: Entries at most; all allowed candidates where there are fewer.
         allowed_C: Candidates that may be picked, all where not given.
+        first_C: What the first is picked by, the mean over scenarios where not given.
 
     Returns:
         Columns, in the order picked. Ties go to the lower mean, then to the lower column.
@@ -85,6 +60,8 @@ def greedy(
     order: list[int] = []
     while len(order) < count and open_C.any():
         gained_C = weight_T @ np.minimum(best_T[:, None], scenario_TC)
+        if first_C is not None and not order:
+            gained_C = first_C
         cost_C = np.where(open_C, np.round(gained_C, 12), np.inf)
         tied_C = cost_C == cost_C.min()
         pick = int(np.argmin(np.where(tied_C, mean_C, np.inf)))

@@ -22,7 +22,7 @@ from metadata.surrogates.failure import Failure
 from metadata.surrogates.far import Far
 from metadata.surrogates.intervals import TAIL
 from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.scenarios import balance, fill, greedy, squares, weigh
+from metadata.surrogates.scenarios import balance, fill, greedy, squares
 from metadata.surrogates.spec import Described, Prediction, State
 from metadata.surrogates.trees import Trees, mean_of
 from metadata.surrogates.view import QUANTILES, View
@@ -150,17 +150,14 @@ class Quality:
 
     def look(self, candidates: Described) -> Scene:
         """Return what past pairs and the task itself say of the candidates."""
-        distance_T = self.distances.to_known(candidates.task_T)
-        distance = float(distance_T.min())
+        distance = float(self.distances.to_known(candidates.task_T).min())
         fade = self.distances.trust(distance)
-        setting = self.view.setting
-        weight_T = weigh(self.scenarios.group_T, distance_T, locality=fade * setting.locality)
-        trust = fade * setting.trust
+        trust = fade * self.view.trust
         shift_C = trust * self._shift(candidates) if trust > 0 else np.zeros(len(candidates.keys))
         failure_C = self.failure.probability(candidates.X_CF)
         own_TC = self._scenarios(candidates, failure_C)
         return Scene(
-            weight_T=weight_T,
+            weight_T=balance(self.scenarios.group_T),
             scenario_TC=self._with_published(own_TC, candidates),
             published=self.share_of_published(candidates.task_T),
             shift_C=shift_C,
@@ -176,7 +173,7 @@ class Quality:
     def alone(self, candidates: Described) -> Floats:
         """Return the regret that models alone expect, so that any two choices compare."""
         distance = float(self.distances.to_known(candidates.task_T).min())
-        trust = self.view.setting.trust * self.distances.trust(distance)
+        trust = self.view.trust * self.distances.trust(distance)
         own_C = self._average(candidates, self.failure.probability(candidates.X_CF))
         if trust > 0:
             own_C = own_C + trust * self._shift(candidates)
@@ -196,7 +193,8 @@ class Quality:
         scene = self.look(few)
         mean_C = scene.weight_T @ scene.scenario_TC
         worth_C = self.cautious(few, regret_C[rows])
-        order = greedy(scene.scenario_TC - mean_C + worth_C, scene.weight_T, count=count)
+        scenario_TC = scene.scenario_TC - mean_C + worth_C - scene.shift_C
+        order = greedy(scenario_TC, scene.weight_T, count=count, first_C=worth_C)
         picked: Integers = rows[order]
         return picked
 

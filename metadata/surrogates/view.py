@@ -14,7 +14,6 @@ from metadata.arrays import Floats
 from metadata.surrogates.intervals import Errors
 from metadata.surrogates.line import Line
 from metadata.surrogates.portfolio import Scenarios, restore_scenarios, scenarios_state
-from metadata.surrogates.scenarios import Setting
 from metadata.surrogates.spec import State
 
 QUANTILES = np.linspace(0.0, 1.0, 101)
@@ -38,7 +37,7 @@ class View:
     Attributes:
         scenarios: Regret of the core in past pairs, among what is allowed.
         scale: What a unit of regret among all that was run is here, the median over pairs.
-        setting: How far shifts and likeness of tasks are believed.
+        trust: Share of what a task is expected to change that is believed, in [0, 1].
         outside: How far forecasts of other configurations than the core are.
         errors: What forecasts missed of datasets left out.
         difference_Q: Quantiles of what differences of two of the core missed.
@@ -46,7 +45,7 @@ class View:
 
     scenarios: Scenarios
     scale: float
-    setting: Setting
+    trust: float
     outside: Outside
     errors: Errors
     difference_Q: Floats
@@ -58,7 +57,7 @@ class View:
             values={
                 **scenarios.values,
                 "scale": self.scale,
-                "setting": vars(self.setting),
+                "trust": self.trust,
                 "outside": vars(self.outside),
                 "near": self.errors.near,
             },
@@ -77,7 +76,7 @@ def restore_view(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
     return View(
         scenarios=restore_scenarios(State(values=values, arrays=arrays)),
         scale=values["scale"],
-        setting=Setting(**values["setting"]),
+        trust=values["trust"],
         outside=Outside(**values["outside"]),
         errors=Errors(
             level_L=arrays["level_L"],

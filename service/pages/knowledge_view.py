@@ -108,15 +108,15 @@ def _lists(held_out: HeldOut) -> tuple[ListLine, ...]:
 
 
 def _kind(name: Kind, one: HeldOutKind) -> KindLine:
-    is_portfolio = one.trust == 0 and one.locality == 0
-    learnt = f"what was learnt, by {one.trust:.0%}" if one.trust else "likeness of tasks"
     return KindLine(
         name=wording.kind(name),
         datasets=f"{one.datasets:,}",
         first=wording.decimal(one.ours.get("1"), 3),
         fourth=wording.decimal(one.ours.get("4"), 3),
         portfolio=wording.decimal(one.portfolio.get("1"), 3),
-        stands_on="the portfolio alone" if is_portfolio else f"the portfolio and {learnt}",
+        stands_on=f"the portfolio and {one.trust:.0%} of what was learnt"
+        if one.trust
+        else "the portfolio alone",
     )
 
 

@@ -86,7 +86,7 @@ class KnowledgeStore:
                 datasets=held_out["datasets"],
                 **held_out["regret"],
                 kinds={
-                    kind: HeldOutKind(datasets=one["datasets"], **one["regret"], **one["setting"])
+                    kind: HeldOutKind(datasets=one["datasets"], trust=one["trust"], **one["regret"])
                     for kind, one in held_out["kinds"].items()
                 },
             ),

@@ -221,15 +221,14 @@ class RecommendationAnswer(Record):
 class HeldOutKind(Record):
     """Mean regret of the best of the first k of a list, on datasets left out; k as text.
 
-    `trust` is the share of what a task is expected to change that is believed, and `locality` how
-    fast unlike tasks lose weight: with both 0 the list is the greedy portfolio.
+    `trust` is the share of what a task is expected to change that is believed: with 0 the list is
+    the greedy portfolio.
     """
 
     datasets: int
     ours: dict[str, float]
     portfolio: dict[str, float]
     trust: float
-    locality: float
 
 
 class HeldOut(Record):

@@ -13,7 +13,6 @@ from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
 from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.quality import fit, restore
-from metadata.surrogates.scenarios import PORTFOLIO, Setting
 from metadata.surrogates.spec import gather
 from metadata.surrogates.transfer import Quality, bounded
 from metadata.table import Table, build_table
@@ -39,7 +38,7 @@ def task(world: ModuleType) -> Task:
 def test_with_nothing_believed_the_list_is_exactly_the_greedy_portfolio(
     table: Table, quality: Quality
 ) -> None:
-    plain = believing(quality, PORTFOLIO)
+    plain = believing(quality, 0.0)
     for pair in (0, 7):
         candidates = described_rows(table, table.core_rows[pair])
 
@@ -53,7 +52,7 @@ def test_where_tasks_differ_by_rule_the_learnt_list_wins(table: Table) -> None:
     proven, found = fit_proven(table, 0)
 
     at_1, free = COUNTS.index(1), found["free"]
-    assert proven.view.setting != PORTFOLIO
+    assert proven.view.trust > 0.5
     assert free.ours_GQ[:, at_1].mean() < 0.5 * free.portfolio_GQ[:, at_1].mean()
 
 
@@ -63,7 +62,7 @@ def test_where_nothing_can_be_learnt_it_is_the_portfolio(world: ModuleType) -> N
 
         proven, found = fit_proven(strange, 0)
 
-        assert {view.setting for view in proven.views.values()} == {PORTFOLIO}
+        assert {view.trust for view in proven.views.values()} == {0.0}
         assert all((one.ours_GQ == one.portfolio_GQ).all() for one in found.values())
 
 
@@ -95,7 +94,7 @@ def test_bags_leave_every_dataset_out_as_often(table: Table) -> None:
 def test_a_core_configuration_is_worth_its_mean_where_tasks_weigh_alike(
     table: Table, quality: Quality, task: Task
 ) -> None:
-    plain = believing(quality, PORTFOLIO)
+    plain = believing(quality, 0.0)
     default = default_configuration(task)
 
     said = plain.forecast(gather(task, [default])).expected_C[0]
@@ -107,7 +106,7 @@ def test_a_core_configuration_is_worth_its_mean_where_tasks_weigh_alike(
 def test_far_from_all_tasks_the_model_is_not_believed_and_intervals_widen(
     quality: Quality, task: Task
 ) -> None:
-    sure = believing(quality, Setting(trust=1.0, locality=1.0))
+    sure = believing(quality, 1.0)
     model = task.model.model_copy(
         update={"id": "huge", "parameters": 3_000_000_000, "hidden_size": 3072, "layers": 28}
     )
@@ -190,8 +189,8 @@ def test_bounding_keeps_order_and_never_reaches_nothing() -> None:
     assert found[5] == 0.7
 
 
-def believing(quality: Quality, setting: Setting) -> Quality:
-    return replace(quality, views={"free": replace(quality.view, setting=setting)})
+def believing(quality: Quality, trust: float) -> Quality:
+    return replace(quality, views={"free": replace(quality.view, trust=trust)})
 
 
 def rng() -> np.random.Generator:

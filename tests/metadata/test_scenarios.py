@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from metadata.surrogates.scenarios import (
-    PORTFOLIO,
-    SETTINGS,
     balance,
     best_so_far,
     choose,
     fill,
     greedy,
-    weigh,
 )
 
 RNG = np.random.default_rng(3)
@@ -59,23 +56,19 @@ def test_a_constant_added_to_all_changes_no_list() -> None:
     assert np.array_equal(order, greedy(REGRET_TC - 5.0, EVEN_T, count=9))
 
 
+def test_the_first_may_be_picked_by_something_else_and_the_others_complement_it() -> None:
+    first_C = np.zeros(9)
+    first_C[4] = -1.0
+
+    order = greedy(REGRET_TC, EVEN_T, count=3, first_C=first_C)
+
+    best_T = np.minimum(REGRET_TC[:, [4]], REGRET_TC)
+    assert order[0] == 4
+    assert EVEN_T @ best_T[:, order[1]] == pytest.approx((EVEN_T @ best_T).min())
+
+
 def test_datasets_weigh_alike_however_many_pairs_they_have() -> None:
     assert balance(np.array([4, 4, 4, 7])) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
-
-
-def test_without_locality_weights_are_even_over_datasets() -> None:
-    group_T = np.array([0, 0, 1])
-
-    assert weigh(group_T, np.array([0.1, 5.0, 9.0]), locality=0.0) == pytest.approx(
-        balance(group_T)
-    )
-
-
-def test_with_locality_near_pairs_weigh_more_and_the_sum_stays() -> None:
-    weight_T = weigh(np.arange(3), np.array([50.0, 51.0, 60.0]), locality=1.0)
-
-    assert weight_T.sum() == pytest.approx(1.0)
-    assert weight_T[0] > weight_T[1] > weight_T[2]
 
 
 def test_gaps_are_filled_by_the_mean_of_their_candidate() -> None:
@@ -90,12 +83,6 @@ def test_the_best_so_far_never_rises_and_short_lists_end_with_their_best() -> No
     found = best_so_far(np.array([0.5, 0.9, 0.1]), [1, 0, 2], (1, 2, 4, 8))
 
     assert found.tolist() == [0.9, 0.5, 0.1, 0.1]
-
-
-def test_the_first_setting_is_the_portfolio() -> None:
-    assert (PORTFOLIO.trust, PORTFOLIO.locality) == (0.0, 0.0)
-    assert SETTINGS[0] is PORTFOLIO
-    assert {one.trust for one in SETTINGS} == {0.0, 0.25, 0.5, 0.75, 1.0}
 
 
 def test_a_gain_within_one_standard_error_is_no_reason_to_leave_the_portfolio() -> None:
