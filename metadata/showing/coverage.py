@@ -19,7 +19,7 @@ from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.parameters import Categorical, Float, Integer, Parameter
 from metadata.priors import usual_rate
 from metadata.records import ModelProfile
-from metadata.showing.knobs import BLOCKS, knob_values
+from metadata.showing.knobs import BLOCKS, NOT_KNOBS
 
 SHOWN_VALUES = 20  # of a knob, the most frequent
 RATE = "configuration.optimizer.learning_rate"
@@ -88,6 +88,9 @@ class Coverage:
     untried_methods: tuple[str, ...]
 
 
+_Place = tuple[str, str, object]  # block, name in it, entry of the block
+
+
 @dataclass
 class _Seen:
     counts: Counter[Any] = field(default_factory=Counter)
@@ -100,13 +103,43 @@ class _Seen:
         ]
 
 
+class _AllSeen:
+    """The values of many configurations, by knob and the entry whose own it is.
+
+    Where a value is counted is found once for each block, name and entry: there are millions.
+    """
+
+    def __init__(self) -> None:
+        self.by_knob: dict[tuple[str, str | None], _Seen] = defaultdict(_Seen)
+        self._places: dict[_Place, Counter[Any] | None] = {}
+
+    def add(self, configuration: Mapping[str, Any]) -> None:
+        for block, value in configuration.items():
+            if type(value) is dict:
+                entry = value["name"]
+                for name, one in value.items():
+                    self._count(configuration, (block, name, entry), one)
+            else:
+                self._count(configuration, (block, "", None), value)
+
+    def _count(self, configuration: Mapping[str, Any], place: _Place, value: object) -> None:
+        if place not in self._places:
+            name = ".".join(["configuration", *filter(None, place[:2])])
+            is_knob = name not in NOT_KNOBS
+            knob = name, _entry(name, configuration)
+            self._places[place] = self.by_knob[knob].counts if is_knob else None
+        counts = self._places[place]
+        if counts is not None and value is not None:
+            counts[value] += 1
+
+
 def coverage(browser: Browser, view: View) -> Coverage:
     """Return what the runs of a view cover.
 
     Raises:
         BadFilter: The view cannot be read.
     """
-    seen: dict[tuple[str, str | None], _Seen] = defaultdict(_Seen)
+    seen = _AllSeen()
     methods: dict[str, MethodCount] = defaultdict(MethodCount)
     rates = _UsualRates(browser, view)
     runs = 0
@@ -116,13 +149,11 @@ def coverage(browser: Browser, view: View) -> Coverage:
         one.runs += 1
         one.failed += row.state != "succeeded"
         one.scored += row.score is not None
-        for name, value in knob_values(row.configuration):
-            if value is not None:
-                seen[name, _entry(name, row.configuration)].counts[value] += 1
+        seen.add(row.configuration)
         ratio = rates.ratio(row.configuration, row.model_id)
         if ratio is not None:
-            seen[RATIO, None].counts[ratio] += 1
-    knobs = [_covered(name, entry, one) for (name, entry), one in seen.items()]
+            seen.by_knob[RATIO, None].counts[ratio] += 1
+    knobs = [_covered(name, entry, one) for (name, entry), one in seen.by_knob.items()]
     return Coverage(
         runs=runs,
         knobs=tuple(sorted(knobs, key=lambda knob: (knob.name, knob.entry or ""))),

@@ -19,7 +19,7 @@ _OF_ALL = frozenset(
         "configuration.schedule.warmup_fraction",
     }
 )
-_NOT_KNOBS = frozenset({"configuration.seed"})
+NOT_KNOBS = frozenset({"configuration.seed"})
 
 
 def knob_values(configuration: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -28,7 +28,7 @@ def knob_values(configuration: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         path = f"configuration.{name}"
         if isinstance(value, Mapping):
             yield from ((f"{path}.{inner}", one) for inner, one in value.items())
-        elif path not in _NOT_KNOBS:
+        elif path not in NOT_KNOBS:
             yield path, value
 
 
