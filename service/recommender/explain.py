@@ -40,6 +40,7 @@ def explain(
             known,
             question.task,
             _asked_for(recommendation),
+            kind=recommendation.kind,
             objective=question.training_objective,
             weighs_forgetting=question.forgetting_weight > 0,
         ),

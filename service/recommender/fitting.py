@@ -3,7 +3,7 @@
 Axes: C candidates. A candidate fits where the *upper* end of its forecast is within each limit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log
 
@@ -13,6 +13,7 @@ from metadata.arrays import Booleans, Floats
 from metadata.columns import fastest_plans, make_columns
 from metadata.errors import NothingFits
 from metadata.footprint import Plan
+from metadata.kinds import Kind
 from metadata.knowledge import Forecast, Knowledge
 from metadata.objectives import in_rows, of_examples, plan_for
 from metadata.records import Configuration
@@ -36,26 +37,15 @@ class Planned:
     plan: Plan
 
 
-def make_fit(candidates: list[Candidate], question: Question, known: Knowledge) -> list[Planned]:
-    """Return each candidate with its plan: micro-batch and checkpointing that take the least time.
-
-    Of those that fit, that is. What evidence or a rule speaks for and would take too long comes in
-    a shorter version too.
-    """
-    aim = _aim(question, known)
-    planned = _make_fit(candidates, question, aim)
-    return [*planned, *_make_fit(list(_shorter(planned, aim)), question, aim)]
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Aim:
+class Aim:
     """What a plan may take, so that the upper end of its forecast stays within the limits."""
 
     memory_bytes: int
     train_seconds: float | None
 
 
-def _aim(question: Question, known: Knowledge) -> _Aim:
+def aim_at(question: Question, known: Knowledge) -> Aim:
     """Divide the limits by what the upper forecast of the default adds to its plan."""
     default = default_configuration(question.task)
     planned = plan_for(default, question.task, question.learnt)
@@ -63,13 +53,49 @@ def _aim(question: Question, known: Knowledge) -> _Aim:
     memory_factor = CARE * float(forecast.bytes_high[0]) / planned.peak_bytes
     time_factor = CARE * float(forecast.seconds_high[0]) / planned.train_seconds
     seconds = question.train_seconds
-    return _Aim(
+    return Aim(
         memory_bytes=max(1, int(question.memory_bytes / memory_factor)),
         train_seconds=None if seconds is None else seconds / time_factor,
     )
 
 
-def _make_fit(candidates: list[Candidate], question: Question, aim: _Aim) -> list[Planned]:
+def make_fit(candidates: list[Candidate], question: Question, aim: Aim) -> list[Planned]:
+    """Return each candidate with its plan: micro-batch and checkpointing that take the least time.
+
+    Of those that fit, that is. What evidence or a rule speaks for and would take too long comes in
+    a shorter version too.
+    """
+    planned = _make_fit(candidates, question, aim)
+    return [*planned, *_make_fit(list(_shorter(planned, aim)), question, aim)]
+
+
+def kind_of(question: Question, candidates: list[Planned], aim: Aim) -> Kind:
+    """Return what a question allows: it is told by what evidence and rules speak for.
+
+    Memory or time binds where half of that is over its limit; else adapters only are left where
+    full fine-tuning is not allowed, or does not fit.
+    """
+    trusted = [one for one in candidates if one.source not in FRESH]
+    if _is_half(not one.plan.fits for one in trusted):
+        return "memory"
+    seconds = aim.train_seconds
+    if seconds is not None and _is_half(one.plan.train_seconds > seconds for one in trusted):
+        return "time"
+    has_full = any(
+        one.configuration.method.name == "full"
+        and one.plan.fits
+        and question.allows(one.configuration)
+        for one in candidates
+    )
+    return "free" if has_full else "peft"
+
+
+def _is_half(answers: Iterable[bool]) -> bool:
+    said = list(answers)
+    return 2 * sum(said) >= len(said)
+
+
+def _make_fit(candidates: list[Candidate], question: Question, aim: Aim) -> list[Planned]:
     learnt = question.training_objective
     columns = make_columns([in_rows(one.configuration, learnt) for one in candidates])
     checkpoints_C, plans = fastest_plans(
@@ -91,7 +117,7 @@ def _checkpointed(configuration: Configuration, *, is_on: bool) -> Configuration
     return configuration.model_copy(update={"gradient_checkpointing": is_on})
 
 
-def _shorter(candidates: list[Planned], aim: _Aim) -> Iterator[Candidate]:
+def _shorter(candidates: list[Planned], aim: Aim) -> Iterator[Candidate]:
     if aim.train_seconds is None:
         return
     for candidate in candidates:

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
+from metadata.kinds import Kind
 from metadata.knowledge import Forecast, Knowledge
 from metadata.methods import METHODS
 from metadata.records import Configuration
@@ -39,6 +40,8 @@ def rank(
     forecast: Forecast,
     fits_C: Booleans,
     known: Knowledge,
+    *,
+    kind: Kind = "free",
 ) -> list[int]:
     """Return at most `question.count` rows of C that fit, best first."""
     rows_B = np.flatnonzero(fits_C)
@@ -50,7 +53,7 @@ def rank(
         fitting = _traded(fitting)
     configurations = [candidates[row].configuration for row in rows_B]
     enough = min(LOOKED_AT * question.count, len(rows_B))
-    picked = known.pick(question.task, configurations, fitting, count=enough)
+    picked = known.pick(question.task, configurations, fitting, count=enough, kind=kind)
     order = _unlike_first(picked, configurations)
     return [int(rows_B[row]) for row in order[: question.count]]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.arrays import Booleans
+from metadata.kinds import Kind
 from metadata.knowledge import Forecast, Knowledge
 from service.recommender.candidates import propose
-from service.recommender.fitting import Planned, make_fit, stay_within
+from service.recommender.fitting import Planned, aim_at, kind_of, make_fit, stay_within
 from service.recommender.question import Question
 from service.recommender.ranking import is_pareto, rank
 from service.recommender.schemas import Exclusion
@@ -26,6 +27,7 @@ class Recommendation:
     fits_C: Booleans  # bool: within memory, time and money
     pareto_C: Booleans  # bool: nothing that fits is better in regret, seconds and bytes at once
     order: list[int]  # rows of C, best first, at most `question.count`
+    kind: Kind  # what regret is among
     excluded: list[Exclusion]
 
 
@@ -38,9 +40,14 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
         NothingFits: No candidate is within the memory and the budget; says what would be.
     """
     proposal = propose(question, known, rng=rng)
-    candidates = make_fit(proposal.candidates, question, known)
+    aim = aim_at(question, known)
+    candidates = make_fit(proposal.candidates, question, aim)
+    kind = kind_of(question, candidates, aim)
     forecast = known.forecast(
-        question.task, [c.configuration for c in candidates], [c.plan for c in candidates]
+        question.task,
+        [c.configuration for c in candidates],
+        [c.plan for c in candidates],
+        kind=kind,
     )
     fits_C, excluded = stay_within(question, candidates, forecast)
     return Recommendation(
@@ -49,6 +56,7 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
         forecast=forecast,
         fits_C=fits_C,
         pareto_C=is_pareto(forecast, fits_C),
-        order=rank(question, candidates, forecast, fits_C, known),
+        order=rank(question, candidates, forecast, fits_C, known, kind=kind),
+        kind=kind,
         excluded=[*proposal.excluded, *excluded],
     )

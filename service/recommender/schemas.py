@@ -191,7 +191,9 @@ class SourceOrder(Record):
 class EvidenceSummary(Record):
     """What the answer stands on. Distance is in units of the usual one between known tasks.
 
-    `published_share` is that of published results in what is expected, 0 near own runs.
+    `judged_among` is what regret is among: everything, adapters only, or what takes at most half
+    the memory or time of a usual run. `published_share` is that of published results in what is
+    expected, 0 near own runs.
     """
 
     runs: int
@@ -199,6 +201,7 @@ class EvidenceSummary(Record):
     distance: float
     in_distribution: bool
     farthest: list[str]
+    judged_among: Kind = "free"
     published_share: float = 0.0
     sources: tuple[SourceOrder, ...] = ()
     advice: str

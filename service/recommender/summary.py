@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from metadata.kinds import Kind
 from metadata.knowledge import Evidence, Knowledge
 from metadata.priors import DPO_RATE_FACTOR
 from metadata.records import Run, Task, TrainingObjective
@@ -30,6 +31,7 @@ def summarise(
     task: Task,
     methods: Sequence[str] = (),
     *,
+    kind: Kind = "free",
     objective: TrainingObjective = "supervised",
     weighs_forgetting: bool = False,
 ) -> EvidenceSummary:
@@ -39,6 +41,7 @@ def summarise(
         known: What answers.
         task: What is asked.
         methods: Those that were asked for by name and can be recommended.
+        kind: What regret is among.
         objective: What is to be trained; all that is known is supervised.
         weighs_forgetting: Whether what is forgotten is to count.
     """
@@ -65,6 +68,7 @@ def summarise(
         distance=evidence.distance,
         in_distribution=evidence.in_distribution and objective == "supervised",
         farthest=list(evidence.farthest),
+        judged_among=kind,
         published_share=evidence.published,
         sources=tuple(
             SourceOrder(source=source, own_runs_tau=own, published_tau=published)

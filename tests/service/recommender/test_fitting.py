@@ -8,7 +8,7 @@ from metadata.methods import METHODS
 from metadata.records import Configuration
 from metadata.space import default_configuration
 from service.recommender.candidates import Candidate
-from service.recommender.fitting import make_fit
+from service.recommender.fitting import aim_at, make_fit
 from service.recommender.question import Question, build_question
 from service.recommender.schemas import RecommendationRequest
 
@@ -33,9 +33,8 @@ def test_layers_run_again_where_larger_micro_batches_win_more_time_than_that_tak
     question = ask(request_json, device)
     configuration = with_large_batches(question)
 
-    (made,) = make_fit(
-        [Candidate(configuration=configuration, source="sample")], question, knowledge
-    )
+    candidate = Candidate(configuration=configuration, source="sample")
+    (made,) = make_fit([candidate], question, aim_at(question, knowledge))
 
     plain = plan(configuration, question.task, memory_bytes=made.plan.peak_bytes)
     assert made.plan.fits
@@ -52,7 +51,7 @@ def test_a_method_whose_layers_cannot_run_again_is_left_without(
     configuration = with_large_batches(question, method)
     candidate = Candidate(configuration=configuration, source="sample")
 
-    (made,) = make_fit([candidate], question, knowledge)
+    (made,) = make_fit([candidate], question, aim_at(question, knowledge))
 
     assert not METHODS["prefix_tuning"].checkpoints
     assert made.configuration == candidate.configuration

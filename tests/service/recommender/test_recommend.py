@@ -203,6 +203,22 @@ def test_a_tight_time_budget_brings_shorter_versions_of_what_is_trusted(
     assert max(option.train_seconds.high for option in shorter) > 0.75 * 60 * minutes
 
 
+def test_regret_is_among_what_the_question_allows(ask: Ask, near: dict[str, Any]) -> None:
+    with pytest.raises(NothingFits) as caught:
+        ask(**near, budget={"memory_gib": 0.01})
+    least = float(str(caught.value).split("needs ")[1].split(" GiB")[0])
+    short = {"train_minutes": ask(**near).configurations[0].train_seconds.high / 60 / 5}
+
+    def among(**changes: Any) -> str:
+        return ask(**near, **changes).evidence.judged_among
+
+    assert among() == "free"
+    assert among(methods=["lora", "dora"]) == "peft"
+    assert among(serve_with="vllm") == "peft"
+    assert among(budget={"memory_gib": 1.02 * least}) == "memory"
+    assert among(budget=short) == "time"
+
+
 def test_nothing_fits_says_what_would(ask: Ask) -> None:
     with pytest.raises(NothingFits, match=r"the smallest of \d+ needs [\d.]+ GiB") as caught:
         ask(budget={"memory_gib": 0.5})
