@@ -3,8 +3,9 @@
     python benchmarks/recommend_latency.py [--count 100] [--json FILE]
 
 A server of its own, on an empty data folder with the shipped knowledge, is asked for
-`meta-llama/Llama-3.2-3B` on one `NVIDIA L40S` with 1,000 examples: as a profile, and in full. The
-server's process tells whether torch was loaded.
+`meta-llama/Llama-3.2-3B` on one `NVIDIA L40S` with 1,000 examples: as a profile, and in full. Each
+answer looks at 10,000 fresh configurations beside a few hundred others. The server's process tells
+whether torch was loaded.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from service.settings import Settings
 
 WARM_UP = 5
 EXAMPLES = 1000
-TARGET_MILLISECONDS = 150.0
+TARGET_MILLISECONDS = 100.0  # at the 95th of a hundred
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def main() -> int:
     _print(found, torch_loaded=torch_loaded)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
-    is_good = found["profile"]["median"] <= TARGET_MILLISECONDS and not torch_loaded
+    is_good = found["profile"]["p95"] <= TARGET_MILLISECONDS and not torch_loaded
     return 0 if is_good else 1
 
 

@@ -15,6 +15,7 @@ from metadata import knowledge_files
 from metadata.arrays import Floats
 from metadata.effects import Effect, effects
 from metadata.evidence import Evidence, weigh_evidence
+from metadata.features.task import describe_task
 from metadata.footprint import Plan, plan
 from metadata.forecast import Forecast, PortfolioEntry
 from metadata.held_out import HeldOut, fit_proven
@@ -22,6 +23,7 @@ from metadata.kinds import Kind
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.past_runs import PastRun, PastRuns, pack_runs, past_runs_of, unpack_runs
+from metadata.pool import Pool
 from metadata.records import Configuration, ModelProfile, Run, Task
 from metadata.space import default_configuration
 from metadata.surrogates import SURROGATES
@@ -47,7 +49,7 @@ __all__ = [
 
 SHIPPED_KNOWLEDGE = Path(__file__).parent / "data" / "knowledge"
 PORTFOLIO_LENGTH = 16
-PRESCREENED = 200  # candidates that a list is chosen from, before any is described
+PRESCREENED = 128  # candidates that a list is chosen from, before any is described
 # Mean regret at 1 by which a new version may lose to the old and still be called no worse: far
 # below the standard error of such a mean over a few dozen datasets, which is .03 to .06.
 TOLERANCE = 0.01
@@ -128,6 +130,19 @@ class Knowledge:
             forgotten_low=forgotten.low_C[:-1],
             forgotten_high=forgotten.high_C[:-1],
         )
+
+    def screen(self, pool: Pool, task: Task) -> Floats:
+        """Return what a small model expects of each configuration of a pool on a task, P."""
+        if pool.names not in self._screened:
+            self._screened[pool.names] = self.quality.outlines(pool.described)
+        own_P, published_P = self._screened[pool.names]
+        share = self.quality.share_of_published(describe_task(task))
+        expected_P: Floats = (1.0 - share) * own_P + share * published_P
+        return expected_P
+
+    @cached_property
+    def _screened(self) -> dict[object, tuple[Floats, Floats]]:
+        return {}
 
     @property
     def knows_forgetting(self) -> bool:

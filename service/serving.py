@@ -59,7 +59,12 @@ def serve(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt), noted(bound):
             on_start(bound)
+            _in_background(app.state.services.knowledge.prepare)
             _Server(config, drain=app.state.services.drain).run(sockets=[listener])
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name=work.__name__, daemon=True).start()
 
 
 class _Server(uvicorn.Server):

@@ -71,8 +71,7 @@ def describe_configurations(task: Task, configurations: Sequence[Configuration])
     targets = {target: targeted(task.model, target) for target in TARGETS}
     rates = {
         (method, optimizer): usual_rate(method, optimizer, task.model)
-        for method in METHODS
-        for optimizer in OPTIMIZERS
+        for method, optimizer in {(c.method.name, c.optimizer.name) for c in configurations}
     }
     values_CV = np.array(
         [_values(one, task.model, targets, rates) for one in configurations], dtype=np.float64

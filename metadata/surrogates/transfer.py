@@ -179,6 +179,11 @@ class Quality:
             own_C = own_C + trust * self._shift(candidates)
         return self._with_published(own_C, candidates)
 
+    def outlines(self, candidates: Described) -> tuple[Floats, Floats]:
+        """Return the regret of each candidate by models of it alone, and by published results."""
+        own_C = self._average(candidates, self.failure.probability(candidates.X_CF))
+        return own_C, own_C if self.far is None else self.far.prior.regret(candidates.reference_CF)
+
     def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
         """Return a list of candidates whose best is expected to be best, in order.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -15,20 +14,18 @@ from metadata.space import (
     default_configuration,
     exists,
     neighbours,
-    sample,
     suited,
     width_rule_configuration,
 )
+from service.recommender.aim import Aim
 from service.recommender.methods import Asked, look_up, not_served
 from service.recommender.question import Question
 from service.recommender.schemas import Exclusion, Source
+from service.recommender.screen import screen
 
 WINNERS = 32
 NEIGHBOURED = 16  # of the configurations that evidence or a rule speaks for
 NEIGHBOURS_EACH = 4
-POOL = 256  # fresh configurations drawn once for each model
-POOL_SEED = 0
-SAMPLES = 80  # of the pool for each question; each costs the answer half a millisecond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +44,15 @@ class Proposal:
     excluded: list[Exclusion]
 
 
-def propose(question: Question, known: Knowledge, *, rng: np.random.Generator) -> Proposal:
+def propose(
+    question: Question, known: Knowledge, aim: Aim, *, rng: np.random.Generator
+) -> Proposal:
     """Return different configurations that suit the data and the device, the default first.
 
     The default stands in row 0 even where `question.methods` leaves it out, since every forecast
     is told against it. In order: default, width rule, portfolio, winners of similar tasks, methods
-    asked for at their usual values, neighbours of all these, fresh samples. Fresh are methods and
-    optimizers that past runs tried, and methods that are asked for by name.
+    asked for at their usual values, neighbours of all these, the best of thousands of fresh ones.
+    Fresh are methods and optimizers that past runs tried, and methods that are asked for by name.
 
     Raises:
         InvalidConfiguration: No method that is asked for can be served as asked, or exists here.
@@ -69,11 +68,12 @@ def propose(question: Question, known: Knowledge, *, rng: np.random.Generator) -
     wanted += [Candidate(configuration=one, source="usual") for one in asked.possible]
     methods = _methods(question, asked, known)
     near = list(_neighbours(wanted[:NEIGHBOURED], task.model, methods, optimizers, rng=rng))
+    fresh = screen(question, known, aim, methods=methods, optimizers=optimizers)
     everything = [
         trusted[0],
         *wanted,
         *(c for c in near if question.allows(c.configuration)),
-        *_samples(task.model, methods, optimizers, rng=rng),
+        *(Candidate(configuration=one, source="sample") for one in fresh),
     ]
     left = _unserved(question, asked, trusted)
     return Proposal(
@@ -133,33 +133,6 @@ def _neighbours(
             optimizers=optimizers,
         ):
             yield Candidate(configuration=one, source="neighbour")
-
-
-def _samples(
-    model: ModelProfile,
-    methods: tuple[str, ...],
-    optimizers: tuple[str, ...],
-    *,
-    rng: np.random.Generator,
-) -> list[Candidate]:
-    pool = _pool(model, methods, optimizers) if methods else ()
-    if not pool:
-        return []
-    chosen = rng.choice(len(pool), size=min(SAMPLES, len(pool)), replace=False)
-    return [Candidate(configuration=pool[row], source="sample") for row in np.sort(chosen)]
-
-
-@lru_cache(maxsize=64)
-def _pool(
-    model: ModelProfile, methods: tuple[str, ...], optimizers: tuple[str, ...]
-) -> tuple[Configuration, ...]:
-    """Return fresh configurations of a model's space, the same at every call.
-
-    Drawing is the dearest step of an answer, so that each model's pool is drawn once.
-    """
-    rng = np.random.default_rng(POOL_SEED)
-    drawn = sample(model, count=POOL, rng=rng, methods=methods, optimizers=optimizers)
-    return tuple(drawn)
 
 
 def _suited(candidates: Iterable[Candidate], task: Task) -> Iterator[Candidate]:

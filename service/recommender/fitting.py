@@ -14,15 +14,14 @@ from metadata.columns import fastest_plans, make_columns
 from metadata.errors import NothingFits
 from metadata.footprint import Plan
 from metadata.kinds import Kind
-from metadata.knowledge import Forecast, Knowledge
-from metadata.objectives import in_rows, of_examples, plan_for
+from metadata.knowledge import Forecast
+from metadata.objectives import in_rows, of_examples
 from metadata.records import Configuration
-from metadata.space import default_configuration
+from service.recommender.aim import Aim
 from service.recommender.candidates import Candidate
 from service.recommender.question import GIB, Question
 from service.recommender.schemas import Exclusion, Source
 
-CARE = 1.05  # candidates differ a little in how far the upper forecast lies from the plan
 FEWEST_EPOCHS = 0.1  # below, a run has seen too little of the data to be any use
 LEAST = 1e-300  # of any unit: logarithms need something
 FRESH = ("sample", "neighbour")
@@ -35,28 +34,6 @@ class Planned:
     configuration: Configuration
     source: Source
     plan: Plan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aim:
-    """What a plan may take, so that the upper end of its forecast stays within the limits."""
-
-    memory_bytes: int
-    train_seconds: float | None
-
-
-def aim_at(question: Question, known: Knowledge) -> Aim:
-    """Divide the limits by what the upper forecast of the default adds to its plan."""
-    default = default_configuration(question.task)
-    planned = plan_for(default, question.task, question.learnt)
-    forecast = known.forecast(question.task, [default], [planned])
-    memory_factor = CARE * float(forecast.bytes_high[0]) / planned.peak_bytes
-    time_factor = CARE * float(forecast.seconds_high[0]) / planned.train_seconds
-    seconds = question.train_seconds
-    return Aim(
-        memory_bytes=max(1, int(question.memory_bytes / memory_factor)),
-        train_seconds=None if seconds is None else seconds / time_factor,
-    )
 
 
 def make_fit(candidates: list[Candidate], question: Question, aim: Aim) -> list[Planned]:

@@ -19,6 +19,7 @@ from threading import Lock
 
 from metadata.errors import NotFound, PeftwiseError
 from metadata.knowledge import SHIPPED_KNOWLEDGE, Knowledge
+from metadata.pool import draw_pool
 from service.recommender.schemas import HeldOut, HeldOutKind, KnowledgeVersion
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,11 @@ class KnowledgeStore:
                 return None
             self._described[path.name] = self.describe(loaded)
         return self._described[path.name]
+
+    def prepare(self) -> None:
+        """Draw what most questions draw on, as the first would wait a second for it."""
+        known = self.current
+        draw_pool(known.methods, known.optimizers)
 
     def describe(self, known: Knowledge) -> KnowledgeVersion:
         """Say what a version was learnt from and how good it is."""

@@ -10,8 +10,9 @@ import numpy as np
 from metadata.arrays import Booleans
 from metadata.kinds import Kind
 from metadata.knowledge import Forecast, Knowledge
+from service.recommender.aim import aim_at
 from service.recommender.candidates import propose
-from service.recommender.fitting import Planned, aim_at, kind_of, make_fit, stay_within
+from service.recommender.fitting import Planned, kind_of, make_fit, stay_within
 from service.recommender.question import Question
 from service.recommender.ranking import is_pareto, rank
 from service.recommender.schemas import Exclusion
@@ -39,8 +40,8 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
             the model.
         NothingFits: No candidate is within the memory and the budget; says what would be.
     """
-    proposal = propose(question, known, rng=rng)
     aim = aim_at(question, known)
+    proposal = propose(question, known, aim, rng=rng)
     candidates = make_fit(proposal.candidates, question, aim)
     kind = kind_of(question, candidates, aim)
     forecast = known.forecast(

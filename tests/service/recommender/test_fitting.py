@@ -7,8 +7,9 @@ from metadata.knowledge import Knowledge
 from metadata.methods import METHODS
 from metadata.records import Configuration
 from metadata.space import default_configuration
+from service.recommender.aim import aim_at
 from service.recommender.candidates import Candidate
-from service.recommender.fitting import aim_at, make_fit
+from service.recommender.fitting import make_fit
 from service.recommender.question import Question, build_question
 from service.recommender.schemas import RecommendationRequest
 

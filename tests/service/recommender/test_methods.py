@@ -15,6 +15,7 @@ from metadata.methods.low_rank import LORA
 from metadata.methods.spec import Fault
 from metadata.parameters import Values, number
 from metadata.records import ModelProfile
+from service.recommender.aim import aim_at
 from service.recommender.answer import answer
 from service.recommender.candidates import propose
 from service.recommender.question import build_question
@@ -143,7 +144,8 @@ def test_an_untried_method_stands_at_its_usual_values_among_the_candidates(
 ) -> None:
     request = RecommendationRequest.model_validate({**request_json, "methods": [untried]})
 
-    found = propose(build_question(request), knowledge, rng=np.random.default_rng(0)).candidates
+    question, rng = build_question(request), np.random.default_rng(0)
+    found = propose(question, knowledge, aim_at(question, knowledge), rng=rng).candidates
 
     usual = [one.configuration for one in found if one.source == "usual"]
     assert [one.method.name for one in usual] == [untried]

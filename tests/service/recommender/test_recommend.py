@@ -19,6 +19,7 @@ from metadata.knowledge import Knowledge, fit_knowledge
 from metadata.priors import rate_ratio
 from metadata.records import OptimizerChoice, Run
 from metadata.space import suited
+from service.recommender.aim import aim_at
 from service.recommender.answer import answer
 from service.recommender.candidates import propose
 from service.recommender.question import GIB, build_question
@@ -110,7 +111,7 @@ def test_candidates_come_from_every_source_with_the_default_first(
 ) -> None:
     question = build_question(request_)
 
-    candidates = propose(question, knowledge, rng=np.random.default_rng(0)).candidates
+    candidates = propose(question, knowledge, aim_at(question, knowledge), rng=rng()).candidates
 
     proposed = {one.configuration.key for one in candidates}
     winners = knowledge.past_winners(question.task, count=32)
@@ -127,7 +128,7 @@ def test_candidates_take_length_and_precision_from_data_and_device(
     on_cpu = {**request_json, "hardware": {"device": "cpu"}}
     for changed, precision in ((request_json, "bf16"), (on_cpu, "fp32")):
         question = build_question(RecommendationRequest.model_validate(changed))
-        candidates = propose(question, knowledge, rng=np.random.default_rng(0)).candidates
+        candidates = propose(question, knowledge, aim_at(question, knowledge), rng=rng()).candidates
         configurations = [candidate.configuration for candidate in candidates]
 
         assert {one.precision for one in configurations} == {precision}
@@ -146,7 +147,7 @@ def test_an_optimizer_of_nvidia_gpus_is_proposed_for_them_alone(
     def optimizers_on(device: str) -> set[str]:
         asked = {**request_json, "hardware": {"device": device}}
         question = build_question(RecommendationRequest.model_validate(asked))
-        candidates = propose(question, known, rng=np.random.default_rng(0)).candidates
+        candidates = propose(question, known, aim_at(question, known), rng=rng()).candidates
         return {one.configuration.optimizer.name for one in candidates}
 
     assert "adamw_8bit" in optimizers_on("NVIDIA L40S")
@@ -416,3 +417,7 @@ def test_a_family_whose_layers_are_not_known_is_marked(
 
     assert "of the family brandnew are not known" in marked
     assert "are not known" not in summarise(knowledge, task).advice
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
