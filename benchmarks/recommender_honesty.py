@@ -6,10 +6,9 @@ import numpy as np
 
 from metadata.evaluation import OWN_RULES, evaluate_table
 from metadata.held_out import fit_proven, make_round
-from metadata.players import play_ours
+from metadata.left_out_models import leave_models_out
 from metadata.records import Run
-from metadata.surrogates.choice import COUNTS
-from metadata.table import Table, build_table, without_groups
+from metadata.table import Table, build_table
 
 COPIES = 50
 
@@ -22,8 +21,10 @@ def print_honesty(table: Table) -> None:
     print(f"  ours {shuffled['ours'][1]:.3f}, portfolio {shuffled['portfolio'][1]:.3f}")
     moved, asked = copies_move(table)
     print(f"a dataset copied {COPIES} times: {moved} of {asked} first picks elsewhere move")
-    for name, (known, unknown) in left_out_models(table).items():
-        print(f"without {name} and the dataset: regret {unknown:.3f}, with the model {known:.3f}")
+    if len({task.model.id for task in table.tasks}) > 1:
+        ratio = leave_models_out(table).ratio
+        print("base model left out with the dataset: ours at 1 over that with the model known")
+        print(f"  {ratio.mean:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
 
 
 def shuffle_features(table: Table, *, seed: int) -> Table:
@@ -75,24 +76,3 @@ def _copies(runs: list[Run], group: str) -> list[Run]:
         for run in runs
         if run.task.dataset.group == group
     ]
-
-
-def left_out_models(table: Table) -> dict[str, tuple[float, float]]:
-    """Return for each base model the regret of the first run with it known, and without it."""
-    found = {}
-    names = sorted({task.model.id for task in table.tasks})
-    for name in names if len(names) > 1 else ():
-        others = build_table(run for run in table.runs if run.task.model.id != name)
-        known: list[float] = []
-        unknown: list[float] = []
-        pairs = [int(pair) for pair in table.usable if table.tasks[pair].model.id == name]
-        for group in sorted({int(table.group_P[pair]) for pair in pairs}):
-            of_group = [pair for pair in pairs if table.group_P[pair] == group]
-            for told, seen in ((known, table), (unknown, others)):
-                left = [n for n, g in enumerate(seen.groups) if g == table.groups[group]]
-                quality, _ = fit_proven(without_groups(seen, left), 0)
-                rounds = [make_round(table, pair, quality) for pair in of_group]
-                told.append(float(np.mean([play_ours(one, COUNTS)[0] for one in rounds])))
-        if known:
-            found[name] = (float(np.mean(known)), float(np.mean(unknown)))
-    return found

@@ -3,9 +3,9 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from metadata.evaluation import CostScore, Evaluation, Spread, evaluate, evaluat
 from metadata.history import History
 from metadata.kinds import KINDS, Kind
 from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
+from metadata.left_out_models import Left, left_out
 from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
@@ -87,14 +88,26 @@ def evaluate_runs(
     kind: Annotated[
         list[str] | None, typer.Option(help=f"what a question allows: {', '.join(KINDS)}")
     ] = None,
+    leave: Annotated[
+        Left, typer.Option(help="leave datasets out alone, with each model, or the largest models")
+    ] = "dataset",
     table: Annotated[Path | None, typer.Option(help="Parquet table of another make")] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Leave one dataset out: regret of each player at 1, 2, 4, 8, 16 runs, and calibration.
 
+    With `--leave model` each base model is left out too, beside the same with it known; with
+    `--leave largest` all is learnt from base models of up to a million weights.
+
     A table of another make has a row per task, configuration_id and step, with score, seconds,
     config.<name> and feature.<name>.
     """
+    if leave != "dataset":
+        figures = left_out(build_table(read_runs(runs)), leave, seed=seed)
+        if json_file is not None:
+            json_file.write_text(json.dumps(figures, indent=1) + "\n")
+        _print_left_out(Console(), figures)
+        return
     if table is not None:
         found = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
     else:
@@ -175,6 +188,21 @@ def _print_evaluation(console: Console, result: Evaluation) -> None:
     console.print(table)
     for line in _lines(result):
         console.print(line, highlight=False)
+
+
+def _print_left_out(console: Console, figures: Mapping[str, Any]) -> None:
+    for name, regret in figures["regret"].items():
+        table = RichTable(title=f"Mean regret of the best so far, {name}")
+        table.add_column("runs", no_wrap=True)
+        for count in COUNTS:
+            table.add_column(str(count), justify="right", no_wrap=True)
+        for player, by_count in regret.items():
+            style = "bold" if player == "ours" else ""
+            table.add_row(TITLES[player], *(f"{by_count[k]:.3f}" for k in COUNTS), style=style)
+        console.print(table)
+    if "ratio" in figures:
+        shown = _shown(Spread(**figures["ratio"]))
+        console.print(f"ours at 1, unknown over known: {shown}", highlight=False)
 
 
 def _lines(result: Evaluation) -> list[str]:

@@ -117,7 +117,11 @@ class Table:
 
 def without_groups(table: Table, groups: Sequence[int]) -> Table:
     """Return a table without some datasets; groups and keys keep their numbers."""
-    kept_P = ~np.isin(table.group_P, groups)
+    return of_pairs(table, ~np.isin(table.group_P, groups))
+
+
+def of_pairs(table: Table, kept_P: Booleans) -> Table:
+    """Return a table of some pairs alone; groups and keys keep their numbers."""
     kept_N = kept_P[table.pair_N]
     kept = set(np.flatnonzero(kept_P).tolist())
     number_P = np.cumsum(kept_P) - 1

@@ -70,6 +70,14 @@ def test_evaluate_prints_a_table_and_writes_json(
     assert said["regret"]["portfolio"]["1"] >= said["regret"]["portfolio"]["16"]
 
 
+def test_leaving_out_the_only_base_model_says_what_is_missing(
+    call: Callable[..., Done], file: Path
+) -> None:
+    for left, words in (("model", "at least two of them"), ("largest", "a larger base model")):
+        done = call("evaluate", "--runs", file, "--leave", left)
+        assert (done.status, words in done.stderr) == (1, True), done.stderr
+
+
 def test_import_then_export_gives_the_same_runs(
     call: Callable[..., Done], file: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,66 @@
+"""Base models that were never run: what was learnt carries over as far as models are alike."""
+
+from types import ModuleType
+
+import pytest
+
+from metadata.errors import TooFewRuns
+from metadata.left_out_models import leave_large_models_out, leave_models_out
+from metadata.records import Run
+from metadata.surrogates.quality import fit
+from metadata.table import build_table
+
+
+@pytest.fixture(scope="module")
+def runs(world: ModuleType) -> list[Run]:
+    made: list[Run] = world.make_runs(datasets=8, sizes=(60,), extras=0)
+    return made
+
+
+def of_another_model(run: Run, *, parameters: int = 5_000_000, is_opposite: bool = False) -> Run:
+    """Return the same run on a base model on which what gains most gains least, if opposite."""
+    model = run.task.model.model_copy(update={"id": "another", "parameters": parameters})
+    task = run.task.model_copy(update={"model": model})
+    changed = run.model_copy(update={"id": f"another-{run.id[:20]}", "task": task})
+    if not is_opposite or run.scores is None:
+        return changed
+    gain = run.scores.base_loss - run.scores.best_loss
+    loss = run.scores.base_loss - 2.0 + gain
+    scores = run.scores.model_copy(update={"best_loss": loss, "last_loss": loss})
+    return changed.model_copy(update={"scores": scores})
+
+
+def test_where_models_are_alike_one_that_was_never_run_costs_little(runs: list[Run]) -> None:
+    table = build_table([*runs, *map(of_another_model, runs)])
+
+    found = leave_models_out(table, draws=100, learn=fit)
+
+    assert found.pairs == 16
+    assert found.ratio.low <= found.ratio.mean <= found.ratio.high
+    assert found.ratio.mean < 1.5
+    assert found.unknown["ours"][1] < 0.5 * found.unknown["random"][1]
+
+
+def test_where_one_model_is_the_opposite_of_the_other_it_costs_much(runs: list[Run]) -> None:
+    table = build_table([*runs, *(of_another_model(run, is_opposite=True) for run in runs)])
+
+    found = leave_models_out(table, draws=100, learn=fit)
+
+    assert found.unknown["ours"][1] > 2 * found.known["ours"][1]
+    assert found.ratio.mean > 2
+
+
+def test_what_small_models_taught_is_played_on_the_largest(runs: list[Run]) -> None:
+    large = [of_another_model(run, parameters=50_000_000, is_opposite=True) for run in runs]
+    table = build_table([*runs, *large])
+
+    alone = leave_large_models_out(table, largest=2_000_000, learn=fit)
+
+    assert alone["ours"][1] > 1.0
+
+
+def test_one_model_is_too_few(runs: list[Run]) -> None:
+    with pytest.raises(TooFewRuns, match="at least two of them"):
+        leave_models_out(build_table(runs))
+    with pytest.raises(TooFewRuns, match="a larger base model"):
+        leave_large_models_out(build_table(runs), largest=2_000_000)
