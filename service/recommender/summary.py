@@ -88,8 +88,8 @@ def _published(evidence: Evidence) -> str:
     else:
         why = f"own runs order what they found on large models with Kendall's tau {own:.2f}"
     return (
-        f"{evidence.published:.0%} of the order of configurations stands on results and rules that "
-        f"{len(evidence.taus)} sources published: {why}."
+        f"{100 * evidence.published:.0f} % of the order of configurations stands on results and "
+        f"rules that {len(evidence.taus)} sources published: {why}."
     )
 
 
