@@ -1,7 +1,7 @@
 """The first picks of the recommender beside those of its peers, on datasets left out.
 
     python benchmarks/recommender.py [--runs FILE] [--kinds free peft memory time] [--json FILE]
-        [--plot FILE.svg] [--honesty]
+        [--plot FILE.svg] [--honesty] [--syne-tune-python VENV/bin/python]
 
 FILE is a Parquet file of runs, the shipped ones by default. For each kind of question (everything
 allowed; adapters only; half the memory, or half the time, of a usual run) every dataset is left
@@ -13,7 +13,8 @@ datasets, Kendall's tau and the coverage of 90 % intervals; the same over real d
 Peers: random; the default LoRA; the default at the width rule's rate; what OpenAI's fine-tuning
 endpoint documented as its automatic choice (4 epochs, batches of 0.2 % of the examples, at most
 256: CreateFineTuneRequest in OpenAI's API description), at the width rule's rate, since its own is
-a multiple of a rate it does not tell; best average; greedy portfolio.
+a multiple of a rate it does not tell; best average; greedy portfolio; Syne Tune's zero-shot
+recommender, where an interpreter that has it is given (`recommender_syne_tune.py`).
 
 --honesty prints what happens to the answer where features say nothing (shuffled over datasets),
 where a dataset is copied fifty times, and where a base model is left out with the dataset.
@@ -23,25 +24,30 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from recommender_honesty import print_honesty
 from recommender_picture import draw
+from recommender_syne_tune import orders
 
 from metadata.arrays import Floats
 from metadata.evaluation import OWN_RULES, Evaluation, evaluate_table, rule_of
 from metadata.held_out import Rule
-from metadata.kinds import KINDS, Kind
+from metadata.kinds import KINDS, Kind, restrict
 from metadata.records import Configuration, Task
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.space import width_rule_configuration
 from metadata.surrogates.choice import COUNTS
+from metadata.surrogates.portfolio import scenarios_of
+from metadata.surrogates.scenarios import balance, best_so_far, fill
 from metadata.table import Table, build_table
 
 OPENAI_EPOCHS, OPENAI_SHARE, OPENAI_LARGEST = 4.0, 0.002, 256
 GENERATED = "generated-"
+SYNE_TUNE = "syne_tune_zero_shot"
 DRAWS = 10_000
 
 
@@ -61,6 +67,11 @@ def main() -> int:
     options = _parse()
     table = build_table(read_runs(options.runs))
     played = evaluate_table(table, RULES, kinds=options.kinds, draws=DRAWS)
+    if options.syne_tune_python:
+        played = {
+            kind: _with_syne_tune(result, restrict(table, kind), options.syne_tune_python)
+            for kind, result in played.items()
+        }
     found: dict[str, Any] = {
         kind: result.to_json() | {"ratios": _print(kind, result, table)}
         for kind, result in played.items()
@@ -72,6 +83,32 @@ def main() -> int:
     if options.honesty:
         print_honesty(table)
     return 0
+
+
+def _with_syne_tune(result: Evaluation, table: Table, python: Path) -> Evaluation:
+    """Return an evaluation with Syne Tune among the players, on the same datasets."""
+    scenarios = scenarios_of(table)
+    others = [scenarios.group_T != group for group in result.groups]
+    filled = [
+        fill(scenarios.regret_TK[mask_T], balance(scenarios.group_T[mask_T])) for mask_T in others
+    ]
+    said = orders(python, [one.tolist() for one in filled])
+    by_dataset = []
+    for group, order in zip(result.groups, said, strict=True):
+        pairs = np.flatnonzero(scenarios.group_T == group)
+        tried = [[k for k in order if np.isfinite(scenarios.regret_TK[pair, k])] for pair in pairs]
+        regrets = [
+            best_so_far(scenarios.regret_TK[pair], columns, COUNTS)
+            for pair, columns in zip(pairs, tried, strict=True)
+        ]
+        by_dataset.append(np.mean(regrets, axis=0))
+    mean_Q, median_Q = np.mean(by_dataset, axis=0), np.median(by_dataset, axis=0)
+    return replace(
+        result,
+        regret={**result.regret, SYNE_TUNE: dict(zip(COUNTS, mean_Q.tolist(), strict=True))},
+        median={**result.median, SYNE_TUNE: dict(zip(COUNTS, median_Q.tolist(), strict=True))},
+        by_dataset={**result.by_dataset, SYNE_TUNE: np.array(by_dataset)},
+    )
 
 
 def _print(kind: Kind, result: Evaluation, table: Table) -> dict[str, Any]:
@@ -123,6 +160,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--honesty", action="store_true")
+    parser.add_argument("--syne-tune-python", type=Path, help="the interpreter that has Syne Tune")
     return parser.parse_args()
 
 

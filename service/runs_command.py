@@ -75,7 +75,8 @@ def delete(
     data_dir: parts.DataDir = None,
 ) -> None:
     """Delete a run for good; `runs note --archive` can be undone."""
-    if not yes and not typer.confirm(f"Delete {run_id[:80]} for good?", err=True):
+    what = f"{run_id[:80]}, with the download of its model where it was trained here,"
+    if not yes and not typer.confirm(f"Delete {what} for good?", err=True):
         raise typer.Exit(1)
     client_of(settings_of(data_dir=data_dir)).delete_run(run_id)
     terminal.make_console(stderr=True).print(terminal.plain(f"Deleted: {run_id[:80]}"))

@@ -94,6 +94,7 @@ def run_view(run: Run, said: Mapping[str, str] = MappingProxyType({})) -> Render
         ("Configuration", plain(wording.sentence(run.configuration))),
         *((name, Text(value)) for name, value in wording.run_figures(run)),
         ("Origin", plain(run.origin.source)),
+        ("Left open", plain(wording.left_open(run))),
         ("Finished", Text(wording.date(run.created_at))),
         *((name, plain(value)) for name, value in said.items()),
     ]

@@ -9,6 +9,7 @@ from metadata.kinds import Kind
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
 from metadata.records import Configuration, ModelProfile, Run, Scalar, TrainingObjective
+from metadata.teaching import can_teach
 from service.recommender.schemas import Effect, EvidenceSummary
 
 Words = Callable[[float], str]
@@ -72,6 +73,14 @@ _KINDS: dict[Kind, str] = {
 def kind(name: Kind) -> str:
     """Say what a kind of question allows."""
     return _KINDS[name]
+
+
+def left_open(run: Run) -> str:
+    """Say what the source of an imported run does not tell, and what follows."""
+    if not run.origin.gaps:
+        return ""
+    follows = "" if can_teach(run) else "; so nothing is learnt from it"
+    return f"its source does not tell {run.origin.gaps}{follows}"
 
 
 def duration(seconds: float) -> str:

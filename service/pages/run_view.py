@@ -93,6 +93,7 @@ def _origin(run: Run) -> list[tuple[str, str]]:
     return [
         ("Source", run.origin.source),
         ("Detail", run.origin.detail),
+        ("Left open", wording.left_open(run)),
         ("Finished", wording.date(run.created_at)),
         *((name, version) for name, version in sorted(run.versions.items())),
     ]

@@ -81,6 +81,9 @@ def test_an_imported_run_can_be_found_with_what_it_leaves_open(client: TestClien
     assert found[0]["score"] is None
     curve = client.get(f"/v1/runs/{found[0]['id']}/curve").json()["data"]
     assert curve == [{"name": "accuracy", "step": 0, "value": 0.6, "split": "test"}]
+    page = client.get(f"/runs/{found[0]['id']}").text
+    assert "its source does not tell" in page
+    assert "so nothing is learnt from it" in page
 
 
 def test_rows_that_are_no_runs_are_refused_and_the_others_taken(client: TestClient) -> None:

@@ -145,3 +145,15 @@ def test_a_run_of_dpo_is_told_by_its_pairs() -> None:
     assert found["Held-out margin of rewards"] == "0.400"
     assert found["Held-out pairs ranked right"] == "75 %, before 50 %"
     assert found["Trained with"] == "DPO, on preferences, beta 0.2"
+
+
+def test_what_a_source_leaves_open_is_told_with_what_follows() -> None:
+    run = read_runs(SHIPPED_RUNS)[0]
+
+    def of(gaps: str) -> str:
+        origin = run.origin.model_copy(update={"gaps": gaps})
+        return wording.left_open(run.model_copy(update={"origin": origin}))
+
+    assert of("") == ""
+    assert of("costs.joules") == "its source does not tell costs.joules"
+    assert of("task.dataset").endswith("task.dataset; so nothing is learnt from it")
