@@ -40,8 +40,8 @@ from metadata.kinds import KINDS, Kind, restrict
 from metadata.records import Configuration, Task
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.space import width_rule_configuration
-from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.portfolio import scenarios_of
+from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.scenarios import balance, best_so_far, fill
 from metadata.table import Table, build_table
 

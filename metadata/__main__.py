@@ -21,7 +21,7 @@ from metadata.left_out_models import Left, left_out
 from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
-from metadata.surrogates.choice import COUNTS
+from metadata.surrogates.rehearsal import COUNTS
 from metadata.table import build_table
 
 TITLES = {

@@ -21,9 +21,9 @@ from metadata.kinds import Kind, restrict
 from metadata.players import nearest_configuration, players
 from metadata.records import Configuration, Run, Task
 from metadata.space import default_configuration, width_rule_configuration
-from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.memory import PEAK_BYTES
 from metadata.surrogates.portfolio import scenarios_of
+from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.residual import Quantity, fit_residual, observations_of
 from metadata.surrogates.time import TRAIN_SECONDS
 from metadata.surrogates.transfer import Quality

@@ -12,10 +12,10 @@ from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.kinds import Kind, restrict
 from metadata.players import Round, available, play_ours
-from metadata.surrogates.choice import CHOICE_COUNTS, COUNTS, rehearse
 from metadata.surrogates.grounds import Ground
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.quality import fit, learn
+from metadata.surrogates.rehearsal import COUNTS, PROOF_COUNTS, rehearse
 from metadata.surrogates.scenarios import balance, fill, group_means
 from metadata.surrogates.spec import Described
 from metadata.surrogates.transfer import Quality
@@ -74,7 +74,7 @@ def is_proven(learnt_G: Floats, portfolio_G: Floats) -> bool:
 
 def _of_short(regret_GQ: Floats) -> Floats:
     """Return the mean regret of each dataset over the short lists that proof is by."""
-    short_G: Floats = regret_GQ[:, [COUNTS.index(count) for count in CHOICE_COUNTS]].mean(axis=1)
+    short_G: Floats = regret_GQ[:, [COUNTS.index(count) for count in PROOF_COUNTS]].mean(axis=1)
     return short_G
 
 

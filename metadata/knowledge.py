@@ -27,9 +27,9 @@ from metadata.pool import Pool
 from metadata.records import Configuration, ModelProfile, Run, Task
 from metadata.space import default_configuration
 from metadata.surrogates import SURROGATES
-from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.forgetting import Forgetting
 from metadata.surrogates.portfolio import Portfolio
+from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.scenarios import balance, fill
 from metadata.surrogates.spec import State, Surrogate, gather
 from metadata.surrogates.transfer import Quality

@@ -15,7 +15,7 @@ from metadata.errors import TooFewRuns
 from metadata.evaluation import DRAWS, OWN_RULES, TAIL, Spread
 from metadata.held_out import PROOF_FOLDS, Rule, fit_proven, make_round
 from metadata.players import players
-from metadata.surrogates.choice import COUNTS
+from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.scenarios import group_means
 from metadata.surrogates.transfer import Quality
 from metadata.table import Table, of_pairs

@@ -10,9 +10,9 @@ from metadata.held_out import described_rows, fit_proven, is_proven
 from metadata.records import Task
 from metadata.space import default_configuration, sample, width_rule_configuration
 from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
-from metadata.surrogates.choice import COUNTS
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.quality import fit, restore
+from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.spec import gather
 from metadata.surrogates.transfer import Quality, bounded
 from metadata.table import Table, build_table

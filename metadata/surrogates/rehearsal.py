@@ -13,7 +13,7 @@ from metadata.surrogates.scenarios import balance, best_so_far, fill, greedy
 
 COUNTS = (1, 2, 4, 8, 16)
 # What was learnt is proven by lists this long: the first entry matters most and is in all of them.
-CHOICE_COUNTS = (1, 2, 4)
+PROOF_COUNTS = (1, 2, 4)
 
 
 def rehearse(scenarios: Scenarios, *, counts: Sequence[int]) -> Floats:
