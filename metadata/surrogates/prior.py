@@ -26,7 +26,8 @@ THIRD, TRIPLE = AWAY.values()
 DOUBLING, OTHER_LAYERS = 0.05, 0.1
 USUAL = {"log2_batch_size": log2(8), "log2_epochs": log2(3), "target_all-linear": 1.0}
 # What a method that nobody compared adds: a usual loss. What sources say of one is drawn to it as
-# if one more source had said it: one table alone does not put a method before LoRA.
+# if one more source had said it: one table alone does not put a method before LoRA. What they say
+# of a rank is drawn to nothing the same way.
 UNHEARD = 1.0
 USUAL_RANK = 16
 
@@ -46,14 +47,17 @@ class Prior:
     rates: tuple[float, float]
 
     def regret(self, reference_CF: Floats) -> Floats:
-        """Return the regret of each candidate by what it is, apart from any task."""
+        """Return the regret of each candidate by what it is, apart from any task.
+
+        Below 0 it is expected to be better than LoRA of the usual rank at the usual rate.
+        """
         column = {name: reference_CF[:, place] for place, name in enumerate(FEATURES)}
         total_C = self._of_methods(column) + self._of_rates(column["log2_rate_ratio"])
         total_C += np.where(_ranked(column), self._of_ranks(column["log2_rank"]), 0.0)
         for name, usual in USUAL.items():
             charge = OTHER_LAYERS if name.startswith("target_") else DOUBLING
             total_C += charge * np.abs(column[name] - usual)
-        return np.clip(total_C, 0.0, WORST_REGRET)
+        return np.minimum(total_C, WORST_REGRET)
 
     def _of_methods(self, column: Mapping[str, Floats]) -> Floats:
         parts = [self.methods.get(name, UNHEARD) * column[f"method_{name}"] for name in METHODS]
@@ -93,7 +97,7 @@ def fit_prior(known: Sequence[Contest]) -> Prior:
             name: 0.0 if name == LORA else fmean([*told, UNHEARD])
             for name, told in {LORA: [], **methods}.items()
         },
-        ranks={rank: fmean(told) for rank, told in ranks.items()} or {0.0: 0.0},
+        ranks={rank: fmean([*told, 0.0]) for rank, told in ranks.items()} or {0.0: 0.0},
         rates=(fmean(rates.get(-1, [UNHEARD])), fmean(rates.get(1, [UNHEARD]))),
     )
 

@@ -204,10 +204,13 @@ class Quality:
         return picked
 
     def cautious(self, candidates: Described, regret_C: Floats) -> Floats:
-        """Return regrets, higher for candidates outside the core by what is not known of them."""
-        known = self.scenarios.columns
+        """Return regrets, higher for candidates outside the core by what is not known of them.
+
+        Where published results are believed it makes no difference whether own runs tried one.
+        """
+        known, own = self.scenarios.columns, 1.0 - self.share_of_published(candidates.task_T)
         outside_C = np.array([key not in known for key in candidates.keys])
-        return regret_C + CAUTION * self.view.outside.error * outside_C
+        return regret_C + own * CAUTION * self.view.outside.error * outside_C
 
     def beats(self, regret_C: Floats, other: float, distance: float) -> Floats:
         """Return the probability that each regret is truly below another.
