@@ -9,10 +9,12 @@ answered first is trained and scored as the campaign does: by the service, by th
 and by the default at the width rule's rate. With --tpe, Optuna's TPE searches the whole space for
 so many runs, from nothing and beginning with the first 8 of the portfolio. Regret is that of the
 pair in the table: 0 for the best of its core, 1 for the median; a live run may be better than the
-best. Adapters only, unless --all-methods. What the output folder holds is not trained again.
+best. Adapters only, unless --all-methods. What the output folder holds is not trained again; beside
+each pair stands what it took: CPU seconds of learning without it and of the training that was left.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,9 +108,8 @@ class Trainer:
     def scores(self, pair: Pair, configurations: Sequence[Configuration]) -> list[float | None]:
         """Return the mean score over the seeds of each; None where one failed."""
         wanted = [list(self._items(pair, one)) for one in configurations]
-        run_items(
-            (item for items in wanted for item in items), self.output, processes=self.processes
-        )
+        once = {item.run_id: item for items in wanted for item in items}  # players may agree
+        run_items(once.values(), self.output, processes=self.processes)
         runs = Results(self.output).of(pair.task.pair)
         found = [[runs[item.run_id].score for item in items] for items in wanted]
         return [None if None in one else float(np.mean([s or 0.0 for s in one])) for one in found]
@@ -126,6 +127,7 @@ def main() -> int:
     table = build_table(read_runs(options.runs))
     trainer = Trainer(output=options.output, processes=options.processes, seeds=options.seeds)
     regret: dict[str, list[float]] = {}
+    begun = _cpu_seconds()
     for held in _held_out(table, options):
         said = [player(held) for player in PLAYERS.values()]
         for name, score in zip(PLAYERS, trainer.scores(held.pair, said), strict=True):
@@ -134,9 +136,17 @@ def main() -> int:
             name = f"TPE, {options.tpe} runs" + (f" after {warm} of the portfolio" if warm else "")
             regret.setdefault(name, []).append(_search(held, trainer, options.tpe, warm=warm))
         last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in regret.items())
-        print(f"{held.pair.task.dataset.name} on {held.pair.task.model.id}: {last}", flush=True)
+        took = _cpu_seconds() - begun
+        begun += took
+        pair = f"{held.pair.task.dataset.name} on {held.pair.task.model.id}"
+        print(f"{pair}: {last}; {took:.0f} CPU seconds", flush=True)
     _print(regret)
     return 0
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of those it started that have ended."""
+    return sum(os.times()[:4])
 
 
 def _held_out(table: Table, options: argparse.Namespace) -> Iterator[Held]:

@@ -22,6 +22,7 @@ NAMES = {
     "openai_auto": "OpenAI's auto",
     "best_average": "best average",
     "portfolio": "greedy portfolio",
+    "syne_tune_zero_shot": "Syne Tune zero-shot",
     "ours": "Peftwise",
 }
 

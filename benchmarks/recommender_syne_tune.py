@@ -7,7 +7,8 @@ Its package pins other versions than ours, so that this file is both: what `reco
 and, run by that interpreter, what answers. Nothing of ours is imported there.
 
 `ZeroShotTransfer` (Wistuba, Schilling, Schmidt-Thieme, ICDM 2015) orders configurations that all
-past tasks have tried by the mean rank of the best so far; what was not run has its mean.
+past tasks have tried by the mean rank of the best so far; what was not run has its mean. Its
+surrogates, off as it sets them by default, are for tasks that tried different configurations.
 """
 
 import json
@@ -21,11 +22,15 @@ Regrets = Sequence[Sequence[float]]  # of each past pair, by configuration
 
 
 def orders(python: Path, tables: Sequence[Regrets]) -> list[list[int]]:
-    """Return the order of configurations that each table of past regrets gives."""
+    """Return the order of configurations that each table of past regrets gives, or exit."""
     asked = json.dumps([[list(row) for row in table] for table in tables])
-    done = subprocess.run(
-        [str(python), __file__], input=asked, capture_output=True, text=True, check=True
-    )
+    try:
+        done = subprocess.run(
+            [str(python), __file__], input=asked, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+        sys.exit(f"--syne-tune-python must be a Python that has syne-tune, got: {told}")
     said: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
     return said
 

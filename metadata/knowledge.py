@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -133,16 +134,16 @@ class Knowledge:
 
     def screen(self, pool: Pool, task: Task) -> Floats:
         """Return what a small model expects of each configuration of a pool on a task, P."""
-        if pool.names not in self._screened:
-            self._screened[pool.names] = self.quality.outlines(pool.described)
-        own_P, published_P = self._screened[pool.names]
+        if pool not in self._screened:
+            self._screened[pool] = self.quality.outlines(pool.described)
+        own_P, published_P = self._screened[pool]
         share = self.quality.share_of_published(describe_task(task))
         expected_P: Floats = (1.0 - share) * own_P + share * published_P
         return expected_P
 
     @cached_property
-    def _screened(self) -> dict[object, tuple[Floats, Floats]]:
-        return {}
+    def _screened(self) -> WeakKeyDictionary[Pool, tuple[Floats, Floats]]:
+        return WeakKeyDictionary()
 
     @property
     def knows_forgetting(self) -> bool:

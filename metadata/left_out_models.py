@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.evaluation import DRAWS, OWN_RULES, TAIL, Spread
-from metadata.held_out import PROOF_FOLDS, Rule, fit_proven, make_round
+from metadata.held_out import Rule, fit_proven, make_round
 from metadata.players import players
 from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.scenarios import group_means
@@ -21,6 +21,7 @@ from metadata.surrogates.transfer import Quality
 from metadata.table import Table, of_pairs
 
 SMALL_PARAMETERS = 1_200_000  # "up to a million", and the fifth more that a vocabulary can add
+FOLDS = 8  # of the datasets
 SMALLEST = 1e-9  # regret that a ratio is of
 Left = Literal["dataset", "model", "largest"]
 LARGEST = "learnt from base models of up to a million weights, played on the largest"
@@ -135,7 +136,7 @@ def _models(table: Table) -> NDArray[np.str_]:
 def _folds(table: Table, *, seed: int) -> list[Booleans]:
     """Return the pairs of some of the datasets in turn."""
     groups = np.unique(table.group_P[table.usable])
-    parts = np.array_split(np.random.default_rng(seed).permutation(groups), PROOF_FOLDS)
+    parts = np.array_split(np.random.default_rng(seed).permutation(groups), FOLDS)
     return [np.isin(table.group_P, part) for part in parts if len(part)]
 
 

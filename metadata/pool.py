@@ -3,21 +3,24 @@
 Axes: P configurations of the pool, F features.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from metadata.columns import Columns, make_columns
+from metadata.objectives import ROWS
 from metadata.priors import carry_over
-from metadata.records import Configuration, ModelProfile
+from metadata.records import Configuration, ModelProfile, Task, TrainingObjective
 from metadata.relative import REFERENCE
-from metadata.space import sample
+from metadata.space import default_configuration, sample
 from metadata.surrogates.spec import Described, gather
+from metadata.terms import read
 
 COUNT = 10_000
 SEED = 0
+OF_TASK = ("max_length_tokens", "is_fp32", "width_bytes", "linear_bytes")  # what suits any task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,22 +28,29 @@ class Pool:
     """Configurations of some methods and optimizers, their rates as on the reference model.
 
     Attributes:
-        names: The methods and the optimizers.
         texts: The configurations as JSON: as objects they would be walked by every collection of
             garbage.
-        columns: To cost all of them on any task.
+        columns: To cost all of them, once they suit a task.
         described: Apart from any task: on the reference task.
     """
 
-    names: tuple[tuple[str, ...], tuple[str, ...]]
     texts: tuple[str, ...]
     columns: Columns
     described: Described
 
-    def take(self, rows: Sequence[int], model: ModelProfile) -> list[Configuration]:
-        """Return some of them, their rates carried over to a model."""
-        chosen = (Configuration.model_validate_json(self.texts[row]) for row in rows)
-        return [carry_over(one, known=REFERENCE.model, new=model) for one in chosen]
+    def suited(self, task: Task, objective: TrainingObjective = "supervised") -> Columns:
+        """Return the columns as a task needs them: its length and precision, batches in rows."""
+        usual, terms = read(default_configuration(task)), self.columns.terms
+        of_task: dict[str, Any] = {
+            name: np.full_like(getattr(terms, name), getattr(usual, name)) for name in OF_TASK
+        }
+        batch_size = ROWS[objective] * terms.batch_size
+        return replace(self.columns, terms=replace(terms, **of_task, batch_size=batch_size))
+
+    def take(self, row: int, model: ModelProfile) -> Configuration:
+        """Return one of them, its rate carried over to a model."""
+        chosen = Configuration.model_validate_json(self.texts[row])
+        return carry_over(chosen, known=REFERENCE.model, new=model)
 
 
 @lru_cache(maxsize=8)
@@ -53,7 +63,6 @@ def draw_pool(methods: tuple[str, ...], optimizers: tuple[str, ...], *, count: i
     rng = np.random.default_rng(SEED)
     drawn = sample(REFERENCE.model, count=count, rng=rng, methods=methods, optimizers=optimizers)
     return Pool(
-        names=(methods, optimizers),
         texts=tuple(one.model_dump_json() for one in drawn),
         columns=make_columns(drawn),
         described=replace(gather(REFERENCE, drawn), configurations=()),

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from metadata.arrays import Floats, Integers
-from metadata.surrogates.bags import AVERAGE_TREES, Lessons, row_weights
 from metadata.surrogates.grounds import Ground
 from metadata.surrogates.intervals import fit_errors
+from metadata.surrogates.leanings import fit_leanings
+from metadata.surrogates.lessons import Lessons, row_weights
 from metadata.surrogates.line import fit_line
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import balance, fill
@@ -19,7 +20,7 @@ from metadata.surrogates.trees import boost
 from metadata.surrogates.view import QUANTILES, Outside, View
 
 FOLDS = 5
-SMALLEST = 1e-12
+AVERAGE_TREES = 40
 
 
 def fit_view(ground: Ground, trust: float) -> View:
@@ -33,24 +34,11 @@ def fit_view(ground: Ground, trust: float) -> View:
         scenarios=scenarios,
         scale=ground.scale,
         trust=trust,
+        leanings=fit_leanings(scenarios, ridge=ground.trial.ridge),
         outside=outside,
         errors=fit_errors(lessons.regret_N, forecast_N, usual_N),
         difference_Q=_differences(lessons, forecast_N),
     )
-
-
-def fit_trust(ground: Ground) -> float:
-    """Return the share of what tasks are expected to change that is true, in [0, 1].
-
-    It is the slope, by least squares over the core, of what datasets left out differ from the mean
-    of the others on what was forecast of it; datasets weigh alike.
-    """
-    core_N = ground.column_N >= 0
-    known_N = _of_others(ground, np.full(len(core_N), np.nan))
-    differs = (ground.lessons.regret_N - known_N)[core_N]
-    shift, weight = ground.shift_N[core_N], balance(ground.lessons.group_N[core_N])
-    slope = float(weight @ (shift * differs)) / max(float(weight @ shift**2), SMALLEST)
-    return float(np.clip(slope, 0.0, 1.0))
 
 
 def forecast_left_out(lessons: Lessons, *, seed: int) -> Floats:

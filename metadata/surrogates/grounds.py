@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
-from metadata.surrogates.bags import Lessons
+from metadata.surrogates.leanings import Trial, try_ridges
+from metadata.surrogates.lessons import Lessons
 from metadata.surrogates.portfolio import Scenarios, scenarios_of
 from metadata.table import Table
 
@@ -22,7 +23,8 @@ class Ground:
         scenarios: The pairs.
         scale: What a unit of regret among all that was run is here, the median over pairs.
         average_N: Regret by models that never saw the row's dataset, from its configuration alone.
-        shift_N: What its task changes, by models that never saw its dataset.
+        trial: What leanings said of datasets left out.
+        shift_N: What its task changes, by leanings that never saw its dataset; 0 outside the core.
         strange_N: Regret by models that never saw the row's configuration.
         pair_N: Row of `scenarios`.
         column_N: Column of its core; -1 for configurations outside the core.
@@ -32,6 +34,7 @@ class Ground:
     scenarios: Scenarios
     scale: float
     average_N: Floats
+    trial: Trial
     shift_N: Floats
     strange_N: Floats
     pair_N: Integers
@@ -44,7 +47,6 @@ class Heard:
 
     lessons: Lessons
     average_N: Floats
-    shift_N: Floats
     strange_N: Floats
 
 
@@ -65,12 +67,14 @@ def ground_of(table: Table, allowed: Table, heard: Heard) -> Ground:
     lessons = heard.lessons.take(kept_N).with_regret(regret_N[kept_N])
     scale = _scale(table, allowed)
     pair_N, column_N = _places(allowed, lessons)
+    trial = try_ridges(scenarios)
     return Ground(
         lessons=lessons,
         scenarios=scenarios,
         scale=scale,
         average_N=scale * heard.average_N[kept_N],
-        shift_N=scale * heard.shift_N[kept_N],
+        trial=trial,
+        shift_N=np.where(column_N >= 0, trial.shift_TK[pair_N, column_N], 0.0),
         strange_N=scale * heard.strange_N[kept_N],
         pair_N=pair_N,
         column_N=column_N,

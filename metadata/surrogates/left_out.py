@@ -6,7 +6,7 @@ Axes: N rows, F features.
 import numpy as np
 
 from metadata.arrays import Floats, Integers
-from metadata.surrogates.bags import row_weights
+from metadata.surrogates.lessons import row_weights
 from metadata.surrogates.trees import Trees, boost
 
 FOLDS = 5

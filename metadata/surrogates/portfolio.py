@@ -6,12 +6,12 @@ Axes: T past pairs, K core configurations, C candidates.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from metadata.arrays import Floats, Integers
+from metadata.arrays import Booleans, Floats, Integers
 from metadata.errors import TooFewRuns
 from metadata.features import TASK_FEATURES
 from metadata.surrogates.distance import Distances, distances_by
@@ -40,6 +40,15 @@ class Scenarios:
     group_T: Integers
     task_TT: Floats
     task_names: tuple[str, ...] = TASK_FEATURES
+
+    def take(self, rows_T: Booleans) -> "Scenarios":
+        """Return some of the pairs."""
+        return replace(
+            self,
+            regret_TK=self.regret_TK[rows_T],
+            group_T=self.group_T[rows_T],
+            task_TT=self.task_TT[rows_T],
+        )
 
     @cached_property
     def columns(self) -> Mapping[str, int]:

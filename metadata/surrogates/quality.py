@@ -10,11 +10,16 @@ import numpy as np
 
 from metadata.errors import TooFewRuns
 from metadata.kinds import KINDS, Kind, restrict
-from metadata.surrogates.bags import Bag, first_repeat, fit_bags, lessons_of, unseen
-from metadata.surrogates.calibration import fit_trust, fit_view, forecast_left_out
+from metadata.surrogates.calibration import (
+    AVERAGE_TREES,
+    fit_view,
+    forecast_left_out,
+)
 from metadata.surrogates.failure import Failure, fit_failure
 from metadata.surrogates.far import restore_far, weigh_published
 from metadata.surrogates.grounds import Ground, Heard, ground_of
+from metadata.surrogates.left_out import fit_left_out
+from metadata.surrogates.lessons import lessons_of
 from metadata.surrogates.line import Line
 from metadata.surrogates.portfolio import scenarios_of
 from metadata.surrogates.spec import State, SurrogateSpec
@@ -31,20 +36,19 @@ class Learnt:
     """Models, and what each kind of question is to be judged by."""
 
     table: Table
-    bags: tuple[Bag, ...]
+    averages: tuple[Trees, ...]
     failure: Failure
     grounds: Mapping[Kind, Ground]
 
     def trust(self) -> dict[Kind, float]:
         """Return how far what tasks change is believed, by kind of question."""
-        return {kind: fit_trust(one) for kind, one in self.grounds.items()}
+        return {kind: one.trial.trust for kind, one in self.grounds.items()}
 
     def believe(self, trust: Mapping[Kind, float]) -> Quality:
         """Return the surrogate that believes so much; with 0 it is the portfolio."""
         quality = Quality(
             tried=_tried(self.table),
-            averages=tuple(bag.average for bag in first_repeat(self.bags)),
-            shifts=tuple(bag.shift for bag in self.bags),
+            averages=self.averages,
             core=_core(self.table),
             failure=self.failure,
             views={kind: fit_view(one, trust[kind]) for kind, one in self.grounds.items()},
@@ -72,17 +76,22 @@ def learn(table: Table, seed: int) -> Learnt:
     """
     scenarios_of(table)  # or there is nothing to learn from
     lessons = lessons_of(table)
-    bags = fit_bags(lessons, seed=seed)
-    average_N, shift_N = unseen(bags, lessons)
+    averages, average_N = fit_left_out(
+        lessons.reference_NF,
+        lessons.regret_N,
+        lessons.group_N,
+        names=lessons.names,
+        trees=AVERAGE_TREES,
+        seed=seed,
+    )
     heard = Heard(
         lessons=lessons,
         average_N=average_N,
-        shift_N=shift_N,
         strange_N=forecast_left_out(lessons, seed=seed),
     )
     return Learnt(
         table=table,
-        bags=bags,
+        averages=averages,
         failure=fit_failure(table, seed),
         grounds=_grounds(table, heard),
     )
@@ -116,13 +125,12 @@ def restore(state: State) -> Quality:
     """Return the surrogate that a state was taken from."""
     values, arrays = state.values, state.arrays
     models = tuple(Trees.restore(text) for text in state.texts)
-    averages, shifts = values["averages"], values["shifts"]
+    averages = values["averages"]
     return Quality(
         tried=tuple(values["tried"]),
         averages=models[:averages],
-        shifts=models[averages : averages + shifts],
         core=Core(reference_KF=arrays["core_KF"], scale_F=arrays["core_scale_F"]),
-        failure=Failure(models=models[averages + shifts :], line=Line(**values["failure"])),
+        failure=Failure(models=models[averages:], line=Line(**values["failure"])),
         far=None if values["far"] is None else restore_far(values["far"]),
         views={
             kind: restore_view(

@@ -1,7 +1,7 @@
 """Regret of any configuration on any task: the portfolio's mean and what the task changes.
 
 What a core configuration did on average is known; what another one would do is forecast from
-the configuration alone and drawn to the mean. To that comes a share of what the bags expect the
+the configuration alone and drawn to the mean. To that comes a share of what leanings expect the
 task to change. Far from all known tasks that share falls to nothing, and intervals widen.
 
 Axes: T past pairs, K core configurations, C candidates, F features.
@@ -90,7 +90,6 @@ class Quality:
     Attributes:
         tried: Methods and optimizers that past runs tried; of others nothing can be said.
         averages: Models of a configuration alone.
-        shifts: Models of what a task changes.
         failure: The probability that training fails by itself.
         views: What is believed of each kind of question; `free` is among them.
         far: What is believed far from own runs, where that is known.
@@ -99,7 +98,6 @@ class Quality:
 
     tried: tuple[str, ...]
     averages: tuple[Trees, ...]
-    shifts: tuple[Trees, ...]
     core: Core
     failure: Failure
     views: Mapping[Kind, View]
@@ -208,8 +206,8 @@ class Quality:
 
         Where published results are believed it makes no difference whether own runs tried one.
         """
-        known, own = self.scenarios.columns, 1.0 - self.share_of_published(candidates.task_T)
-        outside_C = np.array([key not in known for key in candidates.keys])
+        own = 1.0 - self.share_of_published(candidates.task_T)
+        outside_C = self._columns(candidates) < 0
         return regret_C + own * CAUTION * self.view.outside.error * outside_C
 
     def beats(self, regret_C: Floats, other: float, distance: float) -> Floats:
@@ -247,7 +245,6 @@ class Quality:
                 "views": {kind: dict(state.values) for kind, state in views.items()},
                 "tried": list(self.tried),
                 "averages": len(self.averages),
-                "shifts": len(self.shifts),
                 "failure": vars(self.failure.line),
                 "far": None if self.far is None else self.far.state(),
             },
@@ -260,9 +257,7 @@ class Quality:
                     for name, array in state.arrays.items()
                 },
             },
-            texts=tuple(
-                model.text for model in (*self.averages, *self.shifts, *self.failure.models)
-            ),
+            texts=tuple(model.text for model in (*self.averages, *self.failure.models)),
         )
 
     def _with_published(self, own: Floats, candidates: Described) -> Floats:
@@ -283,8 +278,20 @@ class Quality:
         return average_C
 
     def _shift(self, candidates: Described) -> Floats:
-        shift_C = self.view.scale * mean_of(self.shifts, candidates.X_CF)
+        """Return what the task adds to each candidate's regret: others lean as their likes do."""
+        shift_K = self.view.leanings.shift(candidates.task_T)
+        column_C = self._columns(candidates)
+        shift_C = shift_K[column_C]
+        others = np.flatnonzero(column_C < 0)
+        if len(others):
+            likeness_CK = self.core.likeness(candidates.reference_CF[others])
+            shift_C[others] = likeness_CK @ shift_K
         return np.where(self._was_tried(candidates), shift_C, 0.0)
+
+    def _columns(self, candidates: Described) -> Integers:
+        """Return the column of each candidate in the core; -1 outside of it."""
+        columns = self.scenarios.columns
+        return np.array([columns.get(key, -1) for key in candidates.keys], dtype=np.int64)
 
     def _was_tried(self, candidates: Described) -> Booleans:
         known = set(self.tried)
@@ -297,8 +304,7 @@ class Quality:
         """
         weight_T = balance(self.scenarios.group_T)
         filled_TK = fill(self.scenarios.regret_TK, weight_T)
-        columns = self.scenarios.columns
-        column_C = np.array([columns.get(key, -1) for key in candidates.keys])
+        column_C = self._columns(candidates)
         scenario_TC = filled_TK[:, column_C]
         others = np.flatnonzero(column_C < 0)
         if len(others):

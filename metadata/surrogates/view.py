@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from metadata.arrays import Floats
 from metadata.surrogates.intervals import Errors
+from metadata.surrogates.leanings import Leanings
 from metadata.surrogates.line import Line
 from metadata.surrogates.portfolio import Scenarios, restore_scenarios, scenarios_state
 from metadata.surrogates.spec import State
@@ -38,6 +39,7 @@ class View:
         scenarios: Regret of the core in past pairs, among what is allowed.
         scale: What a unit of regret among all that was run is here, the median over pairs.
         trust: Share of what a task is expected to change that is believed, in [0, 1].
+        leanings: What a task is expected to change.
         outside: How far forecasts of other configurations than the core are.
         errors: What forecasts missed of datasets left out.
         difference_Q: Quantiles of what differences of two of the core missed.
@@ -46,6 +48,7 @@ class View:
     scenarios: Scenarios
     scale: float
     trust: float
+    leanings: Leanings
     outside: Outside
     errors: Errors
     difference_Q: Floats
@@ -67,6 +70,7 @@ class View:
                 "low_LD": self.errors.low_LD,
                 "high_LD": self.errors.high_LD,
                 "difference_Q": self.difference_Q,
+                **{f"leanings_{name}": value for name, value in vars(self.leanings).items()},
             },
         )
 
@@ -77,6 +81,13 @@ def restore_view(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
         scenarios=restore_scenarios(State(values=values, arrays=arrays)),
         scale=values["scale"],
         trust=values["trust"],
+        leanings=Leanings(
+            **{
+                name.removeprefix("leanings_"): array
+                for name, array in arrays.items()
+                if name.startswith("leanings_")
+            }
+        ),
         outside=Outside(**values["outside"]),
         errors=Errors(
             level_L=arrays["level_L"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from service.recommender.screen import screen
 WINNERS = 32
 NEIGHBOURED = 16  # of the configurations that evidence or a rule speaks for
 NEIGHBOURS_EACH = 4
+FRESH = 80  # describing each takes half a millisecond of the answer
+MOST_FRESH = 4 * FRESH  # that are looked at one by one: some cannot exist on the model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,29 +60,33 @@ def propose(
     Raises:
         InvalidConfiguration: No method that is asked for can be served as asked, or exists here.
     """
-    optimizers = tuple(
-        name
-        for name in known.optimizers
-        if question.training_objective == "supervised" or OPTIMIZERS[name].kind == "gradient"
-    )
+    optimizers = tuple(name for name in known.optimizers if _is_usable(name, question))
     task, asked = question.task, look_up(question, optimizers)
     trusted = [*_from_rules(task), *_from_evidence(task, known)]
     wanted = [c for c in trusted if question.allows(c.configuration)]
     wanted += [Candidate(configuration=one, source="usual") for one in asked.possible]
     methods = _methods(question, asked, known)
     near = list(_neighbours(wanted[:NEIGHBOURED], task.model, methods, optimizers, rng=rng))
-    fresh = screen(question, known, aim, methods=methods, optimizers=optimizers)
+    screened = screen(question, known, aim, methods=methods, optimizers=optimizers)
+    fresh = (Candidate(configuration=one, source="sample") for one in islice(screened, MOST_FRESH))
     everything = [
         trusted[0],
         *wanted,
         *(c for c in near if question.allows(c.configuration)),
-        *(Candidate(configuration=one, source="sample") for one in fresh),
     ]
+    candidates = [*_suited(everything, task), *islice(_suited(fresh, task), FRESH)]
     left = _unserved(question, asked, trusted)
     return Proposal(
-        candidates=list(_different(_suited(everything, task))),
+        candidates=list(_different(candidates)),
         excluded=[*not_served(left, question.serve_with), *asked.excluded],
     )
+
+
+def _is_usable(optimizer: str, question: Question) -> bool:
+    """Say whether an optimizer runs on the device and lowers what is to be lowered."""
+    spec = OPTIMIZERS[optimizer]
+    follows = question.training_objective == "supervised" or spec.kind == "gradient"
+    return follows and (question.task.device.kind == "cuda" or not spec.needs_cuda)
 
 
 def _methods(question: Question, asked: Asked, known: Knowledge) -> tuple[str, ...]:

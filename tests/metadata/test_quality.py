@@ -9,7 +9,6 @@ import pytest
 from metadata.held_out import described_rows, fit_proven, is_proven
 from metadata.records import Task
 from metadata.space import default_configuration, sample, width_rule_configuration
-from metadata.surrogates.bags import REPEATS, fit_bags, lessons_of
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.quality import fit, restore
 from metadata.surrogates.rehearsal import COUNTS
@@ -82,13 +81,6 @@ def test_a_gain_within_chance_proves_nothing() -> None:
     assert is_proven(portfolio_G - [0.10, 0.08, 0.12, 0.10], portfolio_G)
     assert not is_proven(portfolio_G - [0.40, -0.10, 0.05, -0.05], portfolio_G)
     assert not is_proven(portfolio_G, portfolio_G)
-
-
-def test_bags_leave_every_dataset_out_as_often(table: Table) -> None:
-    bags = fit_bags(lessons_of(table), seed=0)
-
-    left_out = [group for bag in bags for group in bag.left_out]
-    assert {group: left_out.count(group) for group in left_out} == dict.fromkeys(range(10), REPEATS)
 
 
 def test_a_core_configuration_is_worth_its_mean_where_tasks_weigh_alike(

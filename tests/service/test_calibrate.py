@@ -45,19 +45,17 @@ def times_slower(device: Device, factor: float) -> Calibration:
 
 
 def test_this_machine_is_measured_and_what_was_measured_is_used_by_name(
-    run: Run, filled_database: Path
+    run: Run, command_folder: Path
 ) -> None:
     ended = run("calibrate", "--device", "cpu", "--seconds", "1", "--json")
 
     assert ended.code == 0, ended.err
     found = Calibration.model_validate(json.loads(ended.out))
     assert found.device.name == this_machine().name + MEASURED
-    assert Devices(filled_database.parent / "devices").here() == found.device
+    assert Devices(command_folder / "devices").here() == found.device
 
 
-def test_forecasts_follow_what_was_measured(
-    run: Run, filled_database: Path, tmp_path: Path
-) -> None:
+def test_forecasts_follow_what_was_measured(run: Run, command_folder: Path, tmp_path: Path) -> None:
     data, configuration = tmp_path / "weeks.jsonl", tmp_path / "lora.json"
     data.write_text('{"prompt": "How many days are two weeks?", "completion": "14"}\n' * 60)
     configuration.write_text(json.dumps(CONFIGURATION))
@@ -65,7 +63,7 @@ def test_forecasts_follow_what_was_measured(
     ask += ["--configuration", str(configuration)]
     before = json.loads(run(*ask).out)["train_seconds"]["expected"]
 
-    keep_calibration(filled_database.parent / "devices", times_slower(this_machine(), 10))
+    keep_calibration(command_folder / "devices", times_slower(this_machine(), 10))
 
     after = json.loads(run(*ask).out)["train_seconds"]["expected"]
     assert after == pytest.approx(10 * before, rel=0.2)
