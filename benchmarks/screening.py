@@ -43,7 +43,7 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
     "3 B, L40S": {},
     "3 B, L40S, 5 minutes": {"budget": {"train_minutes": 5}},
     "3 B, LoRA alone": {"methods": ["lora"]},
-    "8 B, 20 GiB": {"base_model": {"id": "Qwen/Qwen3-8B"}, "budget": {"memory_gib": 20}},
+    "8 B, 30 GiB": {"base_model": {"id": "Qwen/Qwen3-8B"}, "budget": {"memory_gib": 30}},
     "14 B, H200": {
         "base_model": {"id": "Qwen/Qwen2.5-14B"},
         "hardware": {"device": "NVIDIA H200"},
