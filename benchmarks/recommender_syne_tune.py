@@ -36,8 +36,11 @@ def orders(python: Path, tables: Sequence[Regrets]) -> list[list[int]]:
 
 
 def _answer() -> None:
-    from syne_tune.config_space import choice
-    from syne_tune.optimizer.schedulers.transfer_learning import zero_shot
+    # Only the other interpreter has these, so that ours cannot check their types.
+    from syne_tune.config_space import choice  # type: ignore[import-not-found]
+    from syne_tune.optimizer.schedulers.transfer_learning import (  # type: ignore[import-not-found]
+        zero_shot,
+    )
 
     said = [
         _order(table, choice=choice, zero_shot=zero_shot) for table in json.loads(sys.stdin.read())
@@ -47,7 +50,7 @@ def _answer() -> None:
 
 def _order(table: Regrets, *, choice: Any, zero_shot: Any) -> list[int]:
     import numpy as np
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
     count = len(table[0])
     space = {"configuration": choice(list(range(count)))}

@@ -50,13 +50,17 @@ def test_where_one_model_is_the_opposite_of_the_other_it_costs_much(runs: list[R
     assert found.ratio.mean > 2
 
 
-def test_what_small_models_taught_is_played_on_the_largest(runs: list[Run]) -> None:
-    large = [of_another_model(run, parameters=50_000_000, is_opposite=True) for run in runs]
+@pytest.mark.parametrize("is_opposite", [False, True])
+def test_what_small_models_taught_is_played_on_the_largest(
+    runs: list[Run], is_opposite: bool
+) -> None:
+    large = [of_another_model(r, parameters=50_000_000, is_opposite=is_opposite) for r in runs]
     table = build_table([*runs, *large])
 
-    alone = leave_large_models_out(table, largest=2_000_000, learn=fit)
+    found = leave_large_models_out(table, largest=2_000_000, learn=fit)
 
-    assert alone["ours"][1] > 1.0
+    assert (found["ours"][1] > 1.0) == is_opposite
+    assert (found["ours"][1] > found["random"][1]) == is_opposite
 
 
 def test_one_model_is_too_few(runs: list[Run]) -> None:
