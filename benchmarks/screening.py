@@ -6,7 +6,8 @@ Each question is of one base model, device and budget, on 1,000 examples, and is
 shipped knowledge in this process, without HTTP: `recommend_latency.py` measures the whole answer.
 A column each:
 
-- looked at, fit: configurations of the pool, and those within memory and time by their plans;
+- looked at, fit: configurations of the pool, and those of the methods that are asked for and
+  within memory and time by their plans;
 - ranked, fresh: all that are forecast in full, and those of the pool among them;
 - screen ms, answer ms: median and 95th of a hundred, warm, of the screen and of the ranked answer;
 - without, with: the regret expected of the first configuration, from what is ranked without the
@@ -32,7 +33,7 @@ from service.recommender.question import Question, build_question
 from service.recommender.ranking import rank
 from service.recommender.recommend import Recommendation, recommend
 from service.recommender.schemas import RecommendationRequest
-from service.recommender.screen import fitting, screen
+from service.recommender.screen import find_pool, fitting, screen
 
 ASKED: Mapping[str, Mapping[str, Any]] = {
     "135 M, L40S": {"base_model": {"id": "HuggingFaceTB/SmolLM2-135M"}},
@@ -74,7 +75,8 @@ def measure(question: Question, known: Knowledge, *, repeats: int) -> dict[str, 
     """Return the figures of one question."""
     aim = aim_at(question, known)
     methods = question.methods or known.methods
-    pool = draw_pool(methods, known.optimizers)
+    pool = find_pool(known, methods)
+    fits_P = fitting(pool, question, aim) & pool.are_of(methods, known.optimizers)
 
     def screened() -> object:
         return next(
@@ -90,7 +92,7 @@ def measure(question: Question, known: Knowledge, *, repeats: int) -> dict[str, 
     regret_C = answer.forecast.regret
     return {
         "looked_at": len(pool.texts),
-        "fit": int(fitting(pool, question, aim).sum()),
+        "fit": int(fits_P.sum()),
         "ranked": len(answer.candidates),
         "fresh": int(fresh.sum()),
         "screen_median": float(np.median(screen_T)),

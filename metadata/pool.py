@@ -3,19 +3,24 @@
 Axes: P configurations of the pool, F features.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from metadata.arrays import Booleans
 from metadata.columns import Columns, make_columns
+from metadata.features import describe, describe_task
 from metadata.objectives import ROWS
 from metadata.priors import carry_over
 from metadata.records import Configuration, ModelProfile, Task, TrainingObjective
-from metadata.relative import REFERENCE
+from metadata.relative import DIGITS, REFERENCE
 from metadata.space import default_configuration, sample
-from metadata.surrogates.spec import Described, gather
+from metadata.surrogates.spec import Described
+from metadata.table import kinds_of
 from metadata.terms import read
 
 COUNT = 10_000
@@ -31,7 +36,7 @@ class Pool:
         texts: The configurations as JSON: as objects they would be walked by every collection of
             garbage.
         columns: To cost all of them, once they suit a task.
-        described: Apart from any task: on the reference task.
+        described: Apart from any task: on the reference task, and without keys.
     """
 
     texts: tuple[str, ...]
@@ -47,6 +52,11 @@ class Pool:
         batch_size = ROWS[objective] * terms.batch_size
         return replace(self.columns, terms=replace(terms, **of_task, batch_size=batch_size))
 
+    def are_of(self, methods: Collection[str], optimizers: Collection[str]) -> Booleans:
+        """Say which are of some methods and of some optimizers, P."""
+        kinds = set(product(methods, optimizers))
+        return np.array([kind in kinds for kind in self.described.kinds], dtype=bool)
+
     def take(self, row: int, model: ModelProfile) -> Configuration:
         """Return one of them, its rate carried over to a model."""
         chosen = Configuration.model_validate_json(self.texts[row])
@@ -57,7 +67,7 @@ class Pool:
 def draw_pool(methods: tuple[str, ...], optimizers: tuple[str, ...], *, count: int = COUNT) -> Pool:
     """Return the pool of some methods and optimizers, the same in every process.
 
-    Drawing takes about a second, so that it is done once. There are fewer than `count` only where
+    Drawing takes a second or two, so that it is done once. There are fewer than `count` only where
     hardly any configuration can exist.
     """
     rng = np.random.default_rng(SEED)
@@ -65,5 +75,17 @@ def draw_pool(methods: tuple[str, ...], optimizers: tuple[str, ...], *, count: i
     return Pool(
         texts=tuple(one.model_dump_json() for one in drawn),
         columns=make_columns(drawn),
-        described=replace(gather(REFERENCE, drawn), configurations=()),
+        described=_describe(drawn),
+    )
+
+
+def _describe(drawn: Sequence[Configuration]) -> Described:
+    """Return what `gather` and `describe_alone` say of them on the reference task."""
+    X_PF = describe(REFERENCE, drawn)
+    return Described(
+        kinds=tuple(kinds_of(one) for one in drawn),
+        keys=(),
+        X_CF=X_PF,
+        reference_CF=np.round(X_PF, DIGITS),
+        task_T=np.asarray(describe_task(REFERENCE), dtype=np.float64),
     )

@@ -11,11 +11,12 @@ import numpy as np
 from metadata.arrays import Booleans, Integers
 from metadata.columns import fastest_plans
 from metadata.knowledge import Knowledge
-from metadata.pool import Pool, draw_pool
+from metadata.pool import COUNT, Pool, draw_pool
 from metadata.records import Configuration
 from service.recommender.aim import Aim
 from service.recommender.question import Question
 
+OF_A_METHOD = 2000  # drawn where methods are asked for that no past run tried
 MOST_OF_A_METHOD = 20  # where others fit too: the small model knows nothing of the task
 
 
@@ -33,12 +34,23 @@ def screen(
     """
     if not (methods and optimizers):
         return
-    pool = draw_pool(methods, optimizers)
-    rows = np.flatnonzero(fitting(pool, question, aim))
+    pool = find_pool(known, methods)
+    rows = np.flatnonzero(fitting(pool, question, aim) & pool.are_of(methods, optimizers))
     expected_P = known.screen(pool, question.task)
     ordered = rows[np.argsort(expected_P[rows], kind="stable")]
     for row in _mixed(pool, ordered):
         yield pool.take(row, question.task.model)
+
+
+def find_pool(known: Knowledge, methods: tuple[str, ...]) -> Pool:
+    """Return the one pool of all that past runs tried, where that has all methods.
+
+    Else a pool of the methods alone: drawing it takes the first such question up to seconds.
+    """
+    if set(methods) <= set(known.methods):
+        return draw_pool(known.methods, known.optimizers)
+    count = min(COUNT, OF_A_METHOD * len(methods))
+    return draw_pool(methods, known.optimizers, count=count)
 
 
 def fitting(pool: Pool, question: Question, aim: Aim) -> Booleans:

@@ -18,7 +18,7 @@ from metadata.space import exists, suited
 from service.recommender.aim import Aim, aim_at
 from service.recommender.question import Question, build_question
 from service.recommender.schemas import RecommendationRequest
-from service.recommender.screen import MOST_OF_A_METHOD, screen
+from service.recommender.screen import MOST_OF_A_METHOD, OF_A_METHOD, find_pool, screen
 
 METHODS, OPTIMIZERS = ("lora", "dora", "ia3"), ("adamw", "lion")
 LOOKED_AT = 80
@@ -45,16 +45,17 @@ def test_kept_are_the_best_by_the_small_model_of_those_that_fit(
     question: Question, knowledge: Knowledge
 ) -> None:
     aim = aim_at(question, knowledge)
-    pool = draw_pool(("lora",), OPTIMIZERS)
+    pool = find_pool(knowledge, ("lora",))
     expected_P = knowledge.screen(pool, question.task)
     columns = pool.suited(question.task)
     _, plans = fastest_plans(columns, question.task, memory_bytes=aim.memory_bytes)
 
     found = list(screen(question, knowledge, aim, methods=("lora",), optimizers=OPTIMIZERS))
 
-    rows = np.flatnonzero(plans.fits)
+    assert pool is draw_pool(knowledge.methods, knowledge.optimizers)
+    rows = np.flatnonzero(plans.fits & [kind[0] == "lora" for kind in pool.described.kinds])
     best = min(rows.tolist(), key=lambda row: float(expected_P[row]))
-    assert len(found) == plans.fits.sum() > 0
+    assert len(found) == len(rows) > 0
     assert found[0] == pool.take(best, question.task.model)
     assert exists(found[0], question.task.model)
 
@@ -82,6 +83,29 @@ def test_what_would_take_too_long_is_left_out(question: Question, knowledge: Kno
     assert found
     assert max(fastest_seconds(one, question, aim) for one in found) <= limit
     assert max(fastest_seconds(one, question, aim) for one in usual) > limit
+
+
+def test_fresh_ones_are_of_the_methods_and_optimizers_that_are_left(
+    question: Question, knowledge: Knowledge
+) -> None:
+    aim = aim_at(question, knowledge)
+
+    found = list(screen(question, knowledge, aim, methods=("ia3", "dora"), optimizers=("lion",)))
+
+    kinds = {(one.method.name, one.optimizer.name) for one in found}
+    assert kinds == {("ia3", "lion"), ("dora", "lion")}
+
+
+def test_a_method_that_no_run_tried_is_drawn_when_it_is_asked_for(
+    question: Question, knowledge: Knowledge
+) -> None:
+    aim = aim_at(question, knowledge)
+
+    found = list(screen(question, knowledge, aim, methods=("vera",), optimizers=OPTIMIZERS))
+
+    assert "vera" not in knowledge.methods
+    assert {one.method.name for one in found} == {"vera"}
+    assert 0 < len(found) <= OF_A_METHOD
 
 
 def test_nothing_to_draw_of_gives_nothing(question: Question, knowledge: Knowledge) -> None:
