@@ -12,10 +12,9 @@ from metadata.arrays import Floats, Integers
 from metadata.kinds import Kind
 from metadata.players import Round, available
 from metadata.surrogates.grounds import Ground
-from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.quality import learn
 from metadata.surrogates.rehearsal import COUNTS, PROOF_COUNTS, rehearse, rehearse_learnt
-from metadata.surrogates.scenarios import balance, fill, group_means
+from metadata.surrogates.scenarios import balance, greedy, group_means
 from metadata.surrogates.spec import Described
 from metadata.surrogates.transfer import Quality
 from metadata.table import Table
@@ -84,11 +83,11 @@ def make_round(
     rows = table.core_rows[pair, columns]
     described = described_rows(table, rows)
     weight_T = balance(quality.scenarios.group_T)
-    filled_TK = fill(quality.scenarios.regret_TK, weight_T)[:, columns]
+    filled_TK = quality.scenarios.filled(described.keys)
     return Round(
         regret_K=table.core_regret[pair, columns],
         mean_K=weight_T @ filled_TK,
-        portfolio=Portfolio(scenarios=quality.scenarios).order_of(columns, count=max(COUNTS)),
+        portfolio=greedy(filled_TK, weight_T, count=max(COUNTS)),
         ours=quality.pick(described, quality.look(described).expected, count=max(COUNTS)),
         firsts={name: rule(table, rows) for name, rule in rules.items()},
     )

@@ -121,7 +121,10 @@ def without_groups(table: Table, groups: Sequence[int]) -> Table:
 
 
 def of_pairs(table: Table, kept_P: Booleans) -> Table:
-    """Return a table of some pairs alone; groups and keys keep their numbers."""
+    """Return a table of some pairs alone; groups and keys keep their numbers.
+
+    What was core on the other pairs only is core no longer.
+    """
     kept_N = kept_P[table.pair_N]
     kept = set(np.flatnonzero(kept_P).tolist())
     number_P = np.cumsum(kept_P) - 1
@@ -141,6 +144,7 @@ def of_pairs(table: Table, kept_P: Booleans) -> Table:
         pair_N=number_P[table.pair_N[kept_N]],
         key_N=table.key_N[kept_N],
         core_N=table.core_N[kept_N],
+        core_keys=np.unique(table.key_N[kept_N & table.core_N]),
         group_P=table.group_P[kept_P],
         noise_P=table.noise_P[kept_P],
         spread_P=table.spread_P[kept_P],

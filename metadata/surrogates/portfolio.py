@@ -5,7 +5,7 @@ It is the baseline to beat, and what every other list falls back to.
 Axes: T past pairs, K core configurations, C candidates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,6 +49,16 @@ class Scenarios:
             group_T=self.group_T[rows_T],
             task_TT=self.task_TT[rows_T],
         )
+
+    def filled(self, keys: Sequence[str]) -> Floats:
+        """Return regrets without gaps of any configurations, T x C.
+
+        What was not run gets its configuration's mean; one that is not in the core, that of all.
+        """
+        place = {key: column for column, key in enumerate(self.keys)}
+        strange_T1 = np.full((len(self.group_T), 1), np.nan)
+        filled_TC = fill(np.hstack([self.regret_TK, strange_T1]), balance(self.group_T))
+        return filled_TC[:, [place.get(key, -1) for key in keys]]
 
     @cached_property
     def columns(self) -> Mapping[str, int]:
@@ -95,11 +105,6 @@ class Portfolio:
         """Return the portfolio, columns of the core in the order to try them."""
         weight_T = balance(self.scenarios.group_T)
         return greedy(fill(self.scenarios.regret_TK, weight_T), weight_T, count=count)
-
-    def order_of(self, columns: Integers, *, count: int) -> Integers:
-        """Return the portfolio of some columns of the core, as places among them."""
-        weight_T = balance(self.scenarios.group_T)
-        return greedy(fill(self.scenarios.regret_TK, weight_T)[:, columns], weight_T, count=count)
 
     def forecast(self, candidates: Candidates) -> Prediction:
         """Forecast regret by what each candidate did on average."""

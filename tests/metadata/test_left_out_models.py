@@ -50,6 +50,21 @@ def test_where_one_model_is_the_opposite_of_the_other_it_costs_much(runs: list[R
     assert found.ratio.mean > 2
 
 
+def test_models_need_not_have_been_tried_with_the_same_core(runs: list[Run]) -> None:
+    keys = sorted({run.configuration.model_dump_json(exclude={"seed"}) for run in runs})
+    only, never = keys[:2], keys[2:4]
+    ours, others = (
+        [r for r in runs if r.configuration.model_dump_json(exclude={"seed"}) not in left]
+        for left in (only, never)
+    )
+    table = build_table([*ours, *map(of_another_model, others)])
+
+    found = leave_models_out(table, draws=100, learn=fit)
+
+    assert found.pairs == 16
+    assert found.unknown["ours"][1] < 0.5 * found.unknown["random"][1]
+
+
 @pytest.mark.parametrize("is_opposite", [False, True])
 def test_what_small_models_taught_is_played_on_the_largest(
     runs: list[Run], is_opposite: bool
