@@ -17,7 +17,7 @@ from training_worker.forgetting import write_texts
 from training_worker.pretraining.card import write_card
 from training_worker.pretraining.corpus import Rows, sample, token_rows
 from training_worker.pretraining.recipes import RECIPES
-from training_worker.pretraining.settings import Layout, Settings
+from training_worker.pretraining.settings import Layout, Precision, Settings
 from training_worker.pretraining.tokenizer import (
     END_OF_TEXT,
     PADDING,
@@ -107,6 +107,7 @@ def _parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--corpus", type=_folder, help="folder of text; default: our generators")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=get_args(Precision), default=_DEFAULTS.precision)
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--layout", choices=get_args(Layout), default=_DEFAULTS.layout)
     parser.add_argument("--learning-rate", type=float, default=_DEFAULTS.learning_rate)

@@ -149,6 +149,16 @@ def test_the_same_seed_makes_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(weights[0][1], weights[1][1])
 
 
+def test_bf16_matrix_products_learn_as_well_but_not_the_same_bits(tmp_path: Path) -> None:
+    exact = pretrain(small(tmp_path, output=tmp_path / "fp32"))
+    mixed = pretrain(small(tmp_path, output=tmp_path / "bf16", precision="bf16"))
+
+    assert mixed.held_out_loss == pytest.approx(exact.held_out_loss, abs=0.05)
+    assert mixed.train_loss != exact.train_loss
+    assert "bf16 autocast" in (tmp_path / "bf16/README.md").read_text()
+    assert "fp32, 1 thread" in (tmp_path / "fp32/README.md").read_text()
+
+
 def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

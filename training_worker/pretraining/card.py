@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from training_worker.pretraining.settings import Settings
-from training_worker.pretraining.trainer import Trained
+from training_worker.pretraining.trainer import Trained, device_of, precision_of
 
 _CARD = """\
 ---
@@ -58,7 +58,8 @@ _CORPUS_LIMITS = "- It has read little; it neither reasons nor converses."
 
 def write_card(settings: Settings, trained: Trained, *, bytes_per_token: float) -> str:
     """Return the model card as Markdown."""
-    on_cuda = settings.device != "cpu" and torch.cuda.is_available()
+    on_cuda = device_of(settings).type == "cuda"
+    is_mixed = precision_of(settings) == torch.bfloat16
     corpus = settings.corpus
     return _CARD.format(
         layout=LAYOUTS[settings.layout],
@@ -76,7 +77,7 @@ def write_card(settings: Settings, trained: Trained, *, bytes_per_token: float) 
         held_out_loss=trained.held_out_loss,
         seconds=trained.seconds,
         bytes_per_token=bytes_per_token,
-        precision="bf16 autocast" if on_cuda else "fp32",
+        precision="bf16 autocast" if is_mixed else "fp32",
         hardware=torch.cuda.get_device_name() if on_cuda else f"a CPU ({platform.machine()})",
         python=platform.python_version(),
         torch=torch.__version__,
@@ -102,6 +103,7 @@ def command_of(settings: Settings) -> str:
         "batch-tokens": settings.batch_tokens,
         "learning-rate": settings.learning_rate,
         "seed": settings.seed,
+        "precision": settings.precision,
         "threads": settings.threads,
     }
     if settings.corpus is not None:

@@ -18,7 +18,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "mlp_width": 224,
         "learning_rate": 6e-3,
     },
-    "peftwise-tiny": OWN | {"tokens": 16_000_000, "learning_rate": 4e-3},
+    "peftwise-tiny": OWN | {"tokens": 10_000_000, "learning_rate": 4e-3, "precision": "bf16"},
     "reader-gpt2": {
         "layout": "gpt2",
         "tokens": 10_000_000,
@@ -27,6 +27,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "key_value_heads": 4,
         "mlp_width": 512,
         "learning_rate": 4e-3,
+        "precision": "bf16",
     },
     "reader-llama": {
         "tokens": 8_000_000,
@@ -37,5 +38,6 @@ RECIPES: Mapping[str, dict[str, Any]] = {
         "key_value_heads": 4,
         "mlp_width": 704,
         "learning_rate": 2e-3,
+        "precision": "bf16",
     },
 }

@@ -79,11 +79,11 @@ def _gpt2_config(settings: Settings, special: dict[str, Any]) -> GPT2Config:
 def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) -> Trained:
     """Train in place and return how it went.
 
-    AdamW, a cosine after a short warm-up, bf16 autocast on CUDA; the last rows of a shuffle are
-    held out and never trained on. One that was interrupted goes on where it was, to the same end.
+    AdamW and a cosine after a short warm-up; the last rows of a shuffle are held out and never
+    trained on. One that was interrupted goes on where it was, to the same end.
     """
     torch.set_num_threads(settings.threads)
-    device = _device(settings.device)
+    device, precision = device_of(settings), precision_of(settings)
     model = model.to(device).train()
     train_NL, held_out_NL = _split(rows_NL, settings.seed, device)
     step_model = torch.compile(model) if settings.compile else model
@@ -95,7 +95,7 @@ def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) ->
         if step < done:
             continue
         _set_rate(optimizer, settings, step)
-        loss = _step(step_model, optimizer, train_NL[picked_B.to(device)])
+        loss = _step(step_model, optimizer, train_NL[picked_B.to(device)], precision)
         if step % _REPORT_EVERY == 0 or step == settings.steps - 1:
             report(step + 1, float(loss))
         if (step + 1) % _KEEP_EVERY == 0:
@@ -104,17 +104,25 @@ def train(model: Any, rows_NL: Rows, settings: Settings, *, report: Progress) ->
     halted.forget()
     return Trained(
         train_loss=float(loss),
-        held_out_loss=_evaluate(model, held_out_NL),
+        held_out_loss=_evaluate(model, held_out_NL, precision),
         seconds=time.perf_counter() - started,
         tokens=settings.steps * settings.batch_sequences * settings.context_tokens,
         parameters=sum(weight.numel() for weight in model.parameters()),
     )
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def device_of(settings: Settings) -> torch.device:
+    """Return where a pretraining runs: by default on CUDA where there is any."""
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(found if settings.device == "auto" else settings.device)
+
+
+def precision_of(settings: Settings) -> torch.dtype:
+    """Return in what the matrix products of a pretraining are done."""
+    wanted = settings.precision
+    if wanted == "auto":
+        wanted = "bf16" if device_of(settings).type == "cuda" else "fp32"
+    return torch.bfloat16 if wanted == "bf16" else torch.float32
 
 
 def held_out_rows(rows_NL: Rows, seed: int) -> list[list[int]]:
@@ -170,8 +178,10 @@ def _set_rate(optimizer: torch.optim.Optimizer, settings: Settings, step: int) -
         group["lr"] = settings.learning_rate * factor
 
 
-def _step(model: Any, optimizer: torch.optim.Optimizer, batch_BL: torch.Tensor) -> torch.Tensor:
-    loss = _loss(model, batch_BL)
+def _step(
+    model: Any, optimizer: torch.optim.Optimizer, batch_BL: torch.Tensor, precision: torch.dtype
+) -> torch.Tensor:
+    loss = _loss(model, batch_BL, precision)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
     optimizer.step()
@@ -179,15 +189,16 @@ def _step(model: Any, optimizer: torch.optim.Optimizer, batch_BL: torch.Tensor) 
     return loss.detach()
 
 
-def _loss(model: Any, batch_BL: torch.Tensor) -> torch.Tensor:
+def _loss(model: Any, batch_BL: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
     ids_BL = batch_BL.long()
-    with torch.autocast(ids_BL.device.type, torch.bfloat16, enabled=ids_BL.is_cuda):
+    is_mixed = precision != torch.float32
+    with torch.autocast(ids_BL.device.type, torch.bfloat16, enabled=is_mixed):
         loss: torch.Tensor = model(input_ids=ids_BL, labels=ids_BL, use_cache=False).loss
     return loss
 
 
 @torch.no_grad()
-def _evaluate(model: Any, rows_NL: torch.Tensor) -> float:
+def _evaluate(model: Any, rows_NL: torch.Tensor, precision: torch.dtype) -> float:
     model.eval()
-    losses = [float(_loss(model, batch)) * len(batch) for batch in rows_NL.split(32)]
+    losses = [float(_loss(model, batch, precision)) * len(batch) for batch in rows_NL.split(32)]
     return sum(losses) / len(rows_NL)
