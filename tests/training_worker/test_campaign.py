@@ -225,6 +225,22 @@ def test_some_runs_are_to_fail(pairs: list[Pair]) -> None:
         assert item.configuration.gradient_clipping == "none"
 
 
+def test_large_sizes_are_run_at_as_many_tokens_but_get_no_core(tmp_path: Path) -> None:
+    sources = find_sources(None, ["generated-facts-people"])
+
+    def planned(*phases: str) -> list[Item]:
+        return list(plan_items(sources, [TINY], Results(tmp_path), phases=phases))
+
+    append(new_shard(tmp_path), scored(planned("screen")[0], 1.0))
+    most = TOKENS * BUDGETS[-1]
+
+    assert {item.sized.size for item in planned("core")} == {200}
+    assert {item.sized.size for item in planned("spread")} == {200, 1_000, 5_000}
+    for item in planned("spread"):
+        shortest = item.sized.size * item.configuration.epochs * 10
+        assert shortest < most * 1.1
+
+
 def test_the_plan_is_the_same_again_and_another_shuffle_only_orders_it_anew(
     data: Path, tmp_path: Path
 ) -> None:

@@ -67,12 +67,17 @@ def plan_items(
 ) -> Iterator[Item]:
     """Yield the runs of a campaign, those that are done among them, looking at results as it goes.
 
+    Large sizes come in only where the core, whose epochs are given, is not asked for: all other
+    runs take as many tokens however many examples there are.
+
     Raises:
         UnknownModel: A base model is no known id, and no folder with a config.json.
     """
-    pairs = affordable_pairs(find_pairs(sources, base_models))
-    Random(shuffle_seed).shuffle(pairs)
     chosen = PHASES if phases is None else phases
+    pairs = find_pairs(sources, base_models)
+    if "core" in chosen:
+        pairs = affordable_pairs(pairs)
+    Random(shuffle_seed).shuffle(pairs)
     screened = screening_pairs(pairs)
     if SCREEN in chosen:
         for pair in screened.values():
