@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from metadata.database import read_session, scan_session
@@ -142,11 +142,20 @@ class Browser:
             order = order_of(view.sort)
             keys = order.keys(order.column, RunRow.id.expression)
             query = query.order_by(keys[0].nulls_last(), keys[1])
-        return self._columns(query.execution_options(yield_per=ROWS_AT_ONCE))
+        return self._rows(query)
 
-    def _columns(self, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
+    def scan(self, view: View, columns: Sequence[ColumnElement[Any]]) -> Iterator[tuple[Any, ...]]:
+        """Yield some columns of every run of a view, in no order, without loading the runs.
+
+        Raises:
+            BadFilter: The filter cannot be read.
+        """
+        return self._rows(filtered(select(*columns), view))
+
+    def _rows(self, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
         with scan_session(self._engine) as session:
-            for rows in session.execute(query).partitions():
+            streamed = session.execute(query.execution_options(yield_per=ROWS_AT_ONCE))
+            for rows in streamed.partitions():
                 yield from (tuple(row) for row in rows)
 
     def counted(self, view: View, names: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Row, String, cast, select
 from sqlalchemy.orm import Session
 
@@ -75,17 +76,15 @@ def whole_rows(browser: Browser, view: View) -> Iterator[list[dict[str, Any]]]:
     )
 
 
-def configurations(browser: Browser, view: View, names: Sequence[str]) -> Iterator[Row[Any]]:
-    """Yield the id, the configuration and some columns of each run of a view.
+def configurations(browser: Browser, view: View, names: Sequence[str]) -> Iterator[Values]:
+    """Yield the configuration and some typed columns of each run of a view, in no order.
 
     Raises:
         BadFilter: The view cannot be read.
     """
-    columns = [getattr(RunRow, name) for name in dict.fromkeys((*names, "configuration"))]
-    query = select(RunRow.id, *columns)
-    for session, ids in browser.batches(view):
-        rows = {row.id: row for row in session.execute(query.where(RunRow.id.in_(ids)))}
-        yield from (rows[run_id] for run_id in ids if run_id in rows)
+    text = cast(RunRow.configuration, String)  # half the time of what the column itself gives
+    rows = browser.scan(view, (text, *(getattr(RunRow, name) for name in names)))
+    return ((from_json(row[0]), *row[1:]) for row in rows)
 
 
 def kinds_met(browser: Browser, view: View, names: Sequence[str]) -> Mapping[str, set[type]]:

@@ -24,6 +24,7 @@ from metadata.showing.knobs import BLOCKS, NOT_KNOBS
 SHOWN_VALUES = 20  # of a knob, the most frequent
 RATE = "configuration.optimizer.learning_rate"
 RATIO = "rate_ratio"
+_WHOLE = "configuration."
 _TABLES: Mapping[str, Mapping[str, Any]] = {
     "configuration.method.": METHODS,
     "configuration.optimizer.": OPTIMIZERS,
@@ -88,7 +89,7 @@ class Coverage:
     untried_methods: tuple[str, ...]
 
 
-_Place = tuple[str, str, object]  # block, name in it, entry of the block
+_Places = dict[str, Counter[Any] | None]  # of the names in a block, where each is counted
 
 
 @dataclass
@@ -106,31 +107,34 @@ class _Seen:
 class _AllSeen:
     """The values of many configurations, by knob and the entry whose own it is.
 
-    Where a value is counted is found once for each block, name and entry: there are millions.
+    Where a value is counted is found once for each block, entry and name: there are millions.
     """
 
     def __init__(self) -> None:
         self.by_knob: dict[tuple[str, str | None], _Seen] = defaultdict(_Seen)
-        self._places: dict[_Place, Counter[Any] | None] = {}
+        self._places: dict[tuple[str, str | None], _Places] = defaultdict(dict)
 
     def add(self, configuration: Mapping[str, Any]) -> None:
-        for block, value in configuration.items():
-            if type(value) is dict:
-                entry = value["name"]
-                for name, one in value.items():
-                    self._count(configuration, (block, name, entry), one)
-            else:
-                self._count(configuration, (block, "", None), value)
+        self._count(_WHOLE, None, configuration)
+        for block in BLOCKS:
+            values = configuration[block.split(".")[1]]
+            self._count(block, values["name"], values)
 
-    def _count(self, configuration: Mapping[str, Any], place: _Place, value: object) -> None:
-        if place not in self._places:
-            name = ".".join(["configuration", *filter(None, place[:2])])
-            is_knob = name not in NOT_KNOBS
-            knob = name, _entry(name, configuration)
-            self._places[place] = self.by_knob[knob].counts if is_knob else None
-        counts = self._places[place]
-        if counts is not None and value is not None:
-            counts[value] += 1
+    def _count(self, block: str, entry: str | None, values: Mapping[str, Any]) -> None:
+        places = self._places[block, entry]
+        for name, value in values.items():
+            if name not in places:
+                places[name] = self._place(f"{block}{name}", entry)
+            counts = places[name]
+            if counts is not None and value is not None:
+                counts[value] += 1
+
+    def _place(self, name: str, entry: str | None) -> Counter[Any] | None:
+        """Return where a knob is counted, None for what is no knob."""
+        if name in NOT_KNOBS or f"{name}." in BLOCKS:
+            return None
+        is_own = name not in _SHARED and name != RATE
+        return self.by_knob[name, entry if is_own else None].counts
 
 
 def coverage(browser: Browser, view: View) -> Coverage:
@@ -143,14 +147,15 @@ def coverage(browser: Browser, view: View) -> Coverage:
     methods: dict[str, MethodCount] = defaultdict(MethodCount)
     rates = _UsualRates(browser, view)
     runs = 0
-    for row in configurations(browser, view, ("model_id", "method", "state", "score")):
+    names = ("model_id", "method", "state", "score")
+    for configuration, model_id, method, state, score in configurations(browser, view, names):
         runs += 1
-        one = methods[row.method]
+        one = methods[method]
         one.runs += 1
-        one.failed += row.state != "succeeded"
-        one.scored += row.score is not None
-        seen.add(row.configuration)
-        ratio = rates.ratio(row.configuration, row.model_id)
+        one.failed += state != "succeeded"
+        one.scored += score is not None
+        seen.add(configuration)
+        ratio = rates.ratio(configuration, model_id)
         if ratio is not None:
             seen.by_knob[RATIO, None].counts[ratio] += 1
     knobs = [_covered(name, entry, one) for (name, entry), one in seen.by_knob.items()]
@@ -187,17 +192,6 @@ class _UsualRates:
         if model is None or method not in METHODS or optimizer not in OPTIMIZERS:
             return None
         return usual_rate(method, optimizer, model)
-
-
-def _entry(name: str, configuration: Mapping[str, Any]) -> str | None:
-    """Return the entry whose own a value is."""
-    if name in _SHARED or name == RATE:
-        return None
-    for block in BLOCKS:
-        if name.startswith(block):
-            entry: str = configuration[block.split(".")[1]]["name"]
-            return entry
-    return None
 
 
 def _covered(name: str, entry: str | None, seen: _Seen) -> KnobCoverage:

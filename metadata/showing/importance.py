@@ -87,7 +87,7 @@ def importance(browser: Browser, view: View, *, by_dataset: bool = False) -> tup
         TooFewRuns: Fewer than 30 scored runs differ in their configuration within tasks.
     """
     rng = np.random.default_rng(0)
-    every = list(_scored(browser, view))
+    every = sorted(_scored(browser, view), key=lambda run: run.run_id)  # so that draws repeat
     found = [_importance(every, rng, dataset=None)]
     if by_dataset:
         groups: dict[str, list[_Scored]] = defaultdict(list)
@@ -100,12 +100,12 @@ def importance(browser: Browser, view: View, *, by_dataset: bool = False) -> tup
 
 
 def _scored(browser: Browser, view: View) -> Iterator[_Scored]:
-    names = ("score", "configuration_key", "dataset_group", "pair", "origin_source", "objective")
-    for row in configurations(browser, view, names):
-        if row.score is not None:
-            task = (row.pair, row.origin_source, repr(sorted(row.objective.items())))
-            values = dict(knob_values(row.configuration))
-            yield _Scored(row.id, row.configuration_key, task, row.dataset_group, row.score, values)
+    names = ("id", "score", "configuration_key", "dataset_group", "pair", "origin_source")
+    rows = configurations(browser, view, (*names, "objective"))
+    for configuration, run_id, score, key, dataset, pair, source, objective in rows:
+        if score is not None:
+            task = (pair, source, repr(sorted(objective.items())))
+            yield _Scored(run_id, key, task, dataset, score, dict(knob_values(configuration)))
 
 
 def _telling(runs: Sequence[_Scored]) -> list[_Scored]:
