@@ -104,6 +104,7 @@ def measure(url: str, body: Any, count: int) -> dict[str, float]:
 def running(data_dir: Path) -> Iterator[str]:
     """Serve on a free port of the loopback address, in this process."""
     app = create_app(Settings(data_dir=data_dir))
+    app.state.services.knowledge.prepare()
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,17 +1,17 @@
 """Thousands of fresh configurations, drawn once for all questions and kept as columns.
 
-Axes: P configurations of the pool, F features.
+Axes: P configurations of the pool, F features, K kinds.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from metadata.arrays import Booleans
+from metadata.arrays import Booleans, Integers
 from metadata.columns import Columns, make_columns
 from metadata.features import describe, describe_task
 from metadata.objectives import ROWS
@@ -54,8 +54,15 @@ class Pool:
 
     def are_of(self, methods: Collection[str], optimizers: Collection[str]) -> Booleans:
         """Say which are of some methods and of some optimizers, P."""
-        kinds = set(product(methods, optimizers))
-        return np.array([kind in kinds for kind in self.described.kinds], dtype=bool)
+        kinds_K, kinds_P = self._kinds
+        wanted = set(product(methods, optimizers))
+        return np.array([kind in wanted for kind in kinds_K], dtype=bool)[kinds_P]
+
+    @cached_property
+    def _kinds(self) -> tuple[list[tuple[str, ...]], Integers]:
+        """Return the different kinds and which of them each is, P."""
+        places = {kind: place for place, kind in enumerate(dict.fromkeys(self.described.kinds))}
+        return list(places), np.array([places[kind] for kind in self.described.kinds], dtype=int)
 
     def take(self, row: int, model: ModelProfile) -> Configuration:
         """Return one of them, its rate carried over to a model."""

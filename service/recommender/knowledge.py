@@ -6,6 +6,7 @@
 A reader takes `store.current` once and keeps that object: a swap never changes it under its hands.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -73,9 +74,14 @@ class KnowledgeStore:
         return self._described[path.name]
 
     def prepare(self) -> None:
-        """Draw what most questions draw on, as the first would wait a second for it."""
-        known = self.current
-        draw_pool(known.methods, known.optimizers)
+        """Have no question wait for what can be done before it.
+
+        The first would draw what most draw on, for a second. About one in sixty would be held up
+        for 200 ms by a collection of garbage, which looks at all that was loaded: now it passes by.
+        """
+        _draw_for(self.current)
+        gc.collect()
+        gc.freeze()
 
     def describe(self, known: Knowledge) -> KnowledgeVersion:
         """Say what a version was learnt from and how good it is."""
@@ -139,6 +145,7 @@ class KnowledgeStore:
         with self._swapping:
             known = self.get(version)
             self.add(known)
+            _draw_for(known)
             self._point_to(version)
             self._current = known
         return self.describe(known)
@@ -185,6 +192,10 @@ class KnowledgeStore:
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(self._folder / POINTER)
+
+
+def _draw_for(known: Knowledge) -> None:
+    draw_pool(known.methods, known.optimizers)
 
 
 def _load_whole(path: Path) -> Knowledge | None:
