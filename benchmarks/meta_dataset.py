@@ -4,17 +4,16 @@
 
 FILE is a Parquet file of runs, the shipped ones by default. Candidates are the core of each pair;
 regret is 0 for the best allowed one and 1 for the median one. Printed is, over leaving one dataset
-out, the regret of one run by the best average, by the greedy portfolio and by a plain LightGBM:
-with everything allowed, PEFT methods only, and the half of each pair's runs that took the least
-memory or time. Beside them that of a picker who knows the pair, who chooses by one seed among what
-has two and is scored by the other. Then what share of the variance of regret lies in the
-configuration alone, and how alike datasets are.
+out, the regret of one run by the best average, by the greedy portfolio and by a plain LightGBM, for
+each kind of question (`metadata.kinds`): all allowed ("free"), PEFT methods only, and the half of
+each pair's runs that took the least memory or time. Beside them that of a picker who knows the
+pair, who chooses by one seed among what has two and is scored by the other. Then what share of the
+variance of regret lies in the configuration alone, and how alike datasets are.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from metadata.arrays import Booleans, Floats, Integers
-from metadata.records import Run
+from metadata.kinds import KINDS, Kind, restrict
 from metadata.regret import WORST_REGRET
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.surrogates.scenarios import balance, fill, greedy
@@ -57,76 +56,31 @@ class Game:
     group_P: Integers
 
 
-Allowed = Callable[[Run, Mapping[str, float]], bool]
-
-
-def is_peft(run: Run, usual: Mapping[str, float]) -> bool:
-    """Leave full fine-tuning out."""
-    del usual
-    return run.configuration.method.name != "full"
-
-
-def _within(name: str) -> Allowed:
-    """Allow what costs no more than the pair's usual run."""
-
-    def allowed(run: Run, usual: Mapping[str, float]) -> bool:
-        return run.costs is not None and getattr(run.costs, name) <= usual[name]
-
-    return allowed
-
-
-SCENARIOS: Mapping[str, Allowed] = {
-    "all": lambda run, usual: True,
-    "PEFT only": is_peft,
-    "half with the least memory": _within("peak_tensor_bytes"),
-    "half with the least time": _within("train_seconds"),
-}
-
-
-def game_of(table: Table, allowed: Allowed) -> Game:
-    """Return the core of the usable pairs as arrays, what is not allowed left out."""
-    pairs, rows_PK = table.usable, table.core_rows[table.usable]
-    mask_PK = np.zeros(rows_PK.shape, dtype=bool)
-    seeds = [np.full(rows_PK.shape, np.nan) for _ in (FIRST_SEED, SECOND_SEED)]
-    for place, rows in enumerate(rows_PK):
-        mask_PK[place] = _allowed(table, rows, allowed)
-        for k, row in enumerate(rows):
-            for run in table.rows[row] if row >= 0 else ():
-                if run.configuration.seed in (FIRST_SEED, SECOND_SEED) and run.score is not None:
-                    seeds[run.configuration.seed][place, k] = run.score
-    score_PK = np.where(rows_PK >= 0, table.score_N[rows_PK], np.nan)
-    tried_PK = (rows_PK >= 0) & mask_PK
-    enough_P = (np.isfinite(score_PK) & tried_PK).sum(axis=1) >= 3
-    scale = _scale(np.where(tried_PK, score_PK, np.nan)[enough_P])
-    regret_PK = np.where(tried_PK[enough_P], _regret(score_PK[enough_P], *scale), np.nan)
+def game_of(table: Table, kind: Kind) -> Game:
+    """Return the core of the usable pairs as arrays, what a kind of question forbids left out."""
+    kept = restrict(table, kind)
+    pairs, rows_PK = kept.usable, kept.core_rows[kept.usable]
+    regret_PK = np.where(rows_PK >= 0, kept.regret_N[rows_PK], np.nan)
+    score_PK = np.where(np.isfinite(regret_PK), kept.score_N[rows_PK], np.nan)
+    best_P, spread_P = np.nanmax(score_PK, axis=1), kept.spread_P[pairs]
+    first_PK, second_PK = (_of_seed(kept, rows_PK, seed) for seed in (FIRST_SEED, SECOND_SEED))
     return Game(
         regret_PK=regret_PK,
-        first_PK=np.where(tried_PK, seeds[0], np.nan)[enough_P],
-        second_PK=_regret(np.where(tried_PK, seeds[1], np.nan)[enough_P], *scale, failed=np.nan),
-        X_PKF=table.X_NF[rows_PK][enough_P],
-        group_P=table.group_P[pairs][enough_P],
+        first_PK=np.where(np.isfinite(regret_PK), first_PK, np.nan),
+        second_PK=np.clip((best_P - second_PK.T) / spread_P, 0.0, WORST_REGRET).T,
+        X_PKF=kept.X_NF[rows_PK],
+        group_P=kept.group_P[pairs],
     )
 
 
-def _allowed(table: Table, rows: Integers, allowed: Allowed) -> Booleans:
-    runs = [table.rows[row][0] if row >= 0 else None for row in rows]
-    names = ("peak_tensor_bytes", "train_seconds")
-    costs = [run.costs for run in runs if run is not None and run.costs is not None]
-    usual = {name: float(np.median([getattr(one, name) for one in costs])) for name in names}
-    return np.array([run is not None and allowed(run, usual) for run in runs])
-
-
-def _scale(score_PK: Floats) -> tuple[Floats, Floats]:
-    best_P = np.nanmax(score_PK, axis=1)
-    return best_P, best_P - np.nanmedian(score_PK, axis=1)
-
-
-def _regret(
-    score_PK: Floats, best_P: Floats, spread_P: Floats, *, failed: float = WORST_REGRET
-) -> Floats:
-    distance = (best_P[:, None] - score_PK) / np.maximum(spread_P, 1e-9)[:, None]
-    clipped: Floats = np.clip(distance, 0.0, WORST_REGRET)
-    return np.where(np.isfinite(distance), clipped, failed)
+def _of_seed(table: Table, rows_PK: Integers, seed: int) -> Floats:
+    """Return the score of one seed, NaN where it was not run or has none."""
+    score_N = np.full(len(table.rows), np.nan)
+    for row, runs in enumerate(table.rows):
+        for run in runs:
+            if run.configuration.seed == seed and run.score is not None:
+                score_N[row] = run.score
+    return np.where(rows_PK >= 0, score_N[rows_PK], np.nan)
 
 
 def first_picks(game: Game) -> dict[str, float]:
@@ -209,15 +163,15 @@ def main() -> int:
     options = parser.parse_args()
     table = build_table(read_runs(options.runs))
     told: dict[str, Any] = {}
-    for name, allowed in SCENARIOS.items():
-        told[name] = first_picks(game_of(table, allowed))
-    told["shares"] = shares(game_of(table, is_peft))
+    for kind in KINDS:
+        told[kind] = first_picks(game_of(table, kind))
+    told["shares"] = shares(game_of(table, "peft"))
     groups = len(np.unique(table.group_P[table.usable]))
     print(f"{len(table.runs)} runs, {len(table.usable)} pairs of {groups} folds\n")
-    players = list(told["all"])
+    players = list(told["free"])
     print(f"{'regret of one run':28}" + "".join(f"{player:>16}" for player in players))
-    for name in SCENARIOS:
-        print(f"{name:28}" + "".join(f"{told[name][player]:>16.3f}" for player in players))
+    for kind in KINDS:
+        print(f"{kind:28}" + "".join(f"{told[kind][player]:>16.3f}" for player in players))
     print()
     for name, share in told["shares"].items():
         print(f"{share:6.2f} {name}")
