@@ -34,6 +34,7 @@ from service.jobs.schemas import (
     job_answer,
 )
 from service.jobs.shared_folder import CHECKPOINTS
+from service.jobs.states import JobState
 from service.jobs.submission import check_order
 from service.openapi import OPENAI_ERRORS, example
 
@@ -76,15 +77,20 @@ def create(
 
 @router.get("", summary="List jobs, newest first", responses=example(JOB_LIST))
 def list_jobs(
-    request: Request, queue: QueueDep, now: NowDep, limit: Limit = 20, after: After = None
+    request: Request,
+    queue: QueueDep,
+    now: NowDep,
+    limit: Limit = 20,
+    after: After = None,
+    status: JobState | None = None,
 ) -> JobList:
-    """Return a page of jobs, without their curves.
+    """Return a page of jobs, without their curves, those of one status where it is named.
 
     `metadata[KEY]=VALUE`, as often as needed, keeps those with these labels; `metadata=null` those
     without any.
     """
     labels = labels_of(request.query_params.multi_items())
-    page = queue.page(limit=limit, after=after, labels=labels)
+    page = queue.page(limit=limit, after=after, labels=labels, state=status)
     data = [job_answer(job, now=now) for job in page.jobs]
     return JobList(data=data, has_more=page.has_more, **ends_of(data))
 

@@ -345,6 +345,23 @@ def test_jobs_are_found_by_their_labels(client: TestClient, file_id: str) -> Non
     assert len(found("")) == 3
 
 
+def test_jobs_are_found_by_their_status(client: TestClient, file_id: str) -> None:
+    stopped, waiting = (create(client, file_id).json()["id"] for _ in range(2))
+    client.post(f"/v1/fine_tuning/jobs/{stopped}/cancel")
+
+    def found(status: str) -> list[str]:
+        jobs = client.get("/v1/fine_tuning/jobs", params={"status": status}).json()["data"]
+        return [job["id"] for job in jobs]
+
+    assert found("cancelled") == [stopped]
+    assert found("queued") == [waiting]
+    assert found("failed") == []
+    refused = client.get("/v1/fine_tuning/jobs?status=done")
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "status"
+    assert "'queued', 'running'" in refused.json()["error"]["message"]
+
+
 def test_a_key_in_the_header_makes_an_order_one(client: TestClient, file_id: str) -> None:
     body = {"model": "peftwise-tiny", "training_file": file_id}
     headers = {"Idempotency-Key": "order-1"}
