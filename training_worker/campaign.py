@@ -86,6 +86,7 @@ def _campaign(arguments: Sequence[str]) -> int:
         options.base_model or [BASE_MODEL],
         Results(options.output),
         phases=options.plan,
+        sizes=options.sizes,
         shuffle_seed=options.shuffle_seed,
     )
     states = run_items(items, options.output, processes=options.processes, minutes=options.minutes)
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=_positive, default=1, help="each with one thread")
     parser.add_argument("--data", type=Path, help="folder of *.jsonl; default: generated only")
     parser.add_argument("--datasets", type=_names, default=[], help="only these, by comma")
+    parser.add_argument("--sizes", type=_sizes, default=[], help="only these, by comma")
     parser.add_argument("--base-model", action="append", help="id or folder; may repeat")
     parser.add_argument("--plan", type=_phases, help=f"some of {','.join(PHASES)}, in this order")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
@@ -153,6 +155,10 @@ def _positive(text: str) -> int:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _sizes(text: str) -> list[int]:
+    return [_positive(size) for size in _names(text)]
 
 
 def _phases(text: str) -> list[str]:

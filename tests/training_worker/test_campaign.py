@@ -235,6 +235,8 @@ def test_large_sizes_are_run_at_as_many_tokens_but_get_no_core(tmp_path: Path) -
     most = TOKENS * BUDGETS[-1]
 
     assert {item.sized.size for item in planned("core")} == {200}
+    named = plan_items(sources, [TINY], Results(tmp_path), phases=["spread"], sizes=[1_000])
+    assert {item.sized.size for item in named} == {1_000}
     assert {item.sized.size for item in planned("spread")} == {200, 1_000, 5_000}
     for item in planned("spread"):
         shortest = item.sized.size * item.configuration.epochs * 10

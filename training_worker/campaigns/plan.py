@@ -63,22 +63,25 @@ def plan_items(
     results: Results,
     *,
     phases: Sequence[str] | None = None,
+    sizes: Sequence[int] = (),
     shuffle_seed: int = 0,
 ) -> Iterator[Item]:
     """Yield the runs of a campaign, those that are done among them, looking at results as it goes.
 
     Large sizes come in only where the core, whose epochs are given, is not asked for: all other
-    runs take as many tokens however many examples there are.
+    runs take as many tokens however many examples there are. Where `sizes` names some, a dataset
+    passes too by what it was screened on without that.
 
     Raises:
         UnknownModel: A base model is no known id, and no folder with a config.json.
     """
     chosen = PHASES if phases is None else phases
-    pairs = find_pairs(sources, base_models)
+    found = find_pairs(sources, base_models)
     if "core" in chosen:
-        pairs = affordable_pairs(pairs)
-    Random(shuffle_seed).shuffle(pairs)
-    screened = screening_pairs(pairs)
+        found = affordable_pairs(found)
+    Random(shuffle_seed).shuffle(found)
+    pairs = [pair for pair in found if not sizes or pair.sized.size in sizes]
+    screened, usually = screening_pairs(pairs), screening_pairs(found)
     if SCREEN in chosen:
         for pair in screened.values():
             yield from screen(pair)
@@ -86,7 +89,7 @@ def plan_items(
         block = [
             (start + place, pair)
             for place, pair in enumerate(pairs[start : start + BLOCK])
-            if passes(screened[pair.subject], results)
+            if any(passes(of[pair.subject], results) for of in (screened, usually))
         ]
         for phase in (OF_PAIRS[name] for name in chosen if name != SCREEN):
             for number, pair in block:
