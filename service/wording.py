@@ -1,14 +1,21 @@
 """Numbers and configurations in words a person likes to read, for the terminal and the pages."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from metadata.architectures import is_known
 from metadata.kinds import Kind
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import Configuration, ModelProfile, Run, Scalar, TrainingObjective
+from metadata.records import (
+    Configuration,
+    ModelProfile,
+    Run,
+    Scalar,
+    TargetModules,
+    TrainingObjective,
+)
 from metadata.teaching import can_teach
 from service.recommender.schemas import Effect, EvidenceSummary
 
@@ -16,8 +23,9 @@ Words = Callable[[float], str]
 TIMES = "\N{MULTIPLICATION SIGN}"
 _NB = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
 DASH = "\N{EN DASH}"
-_TARGETS = {
+_TARGETS: Mapping[TargetModules, str] = {
     "qv": "the query and value maps",
+    "qk": "the query and key maps",
     "attention": "the attention layers",
     "mlp": "the feed-forward layers",
     "all-linear": "all linear layers",

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,6 +11,7 @@ from metadata.records import (
     OptimizerChoice,
     PreferenceScores,
     Scores,
+    TargetModules,
 )
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from service import wording
@@ -78,6 +79,22 @@ def test_a_configuration_is_one_sentence() -> None:
         "LoRA (rank 16, alpha 32) on all linear layers with AdamW at a learning rate of 2e-4, "
         "8 examples a step for 3 epochs"
     )
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_all_layers_that_can_be_adapted_are_told_apart(method: str) -> None:
+    configuration = Configuration(
+        method=Choice(name=method),
+        optimizer=OptimizerChoice(name="adamw", learning_rate=2e-5),
+        batch_size=1,
+        epochs=1,
+    )
+    adapted = [
+        configuration.model_copy(update={"target_modules": target})
+        for target in get_args(TargetModules)
+    ]
+
+    assert len({wording.targets(one) for one in adapted}) == len(adapted)
 
 
 def test_full_fine_tuning_names_no_layers() -> None:
