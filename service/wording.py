@@ -13,7 +13,6 @@ from metadata.records import (
     ModelProfile,
     Run,
     Scalar,
-    TargetModules,
     TrainingObjective,
 )
 from metadata.teaching import can_teach
@@ -23,7 +22,7 @@ Words = Callable[[float], str]
 TIMES = "\N{MULTIPLICATION SIGN}"
 _NB = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
 DASH = "\N{EN DASH}"
-_TARGETS: Mapping[TargetModules, str] = {
+_TARGETS: Mapping[str, str] = {
     "qv": "the query and value maps",
     "qk": "the query and key maps",
     "attention": "the attention layers",
