@@ -13,7 +13,7 @@ from metadata.kinds import Kind
 from metadata.players import Round, available
 from metadata.surrogates.grounds import Ground
 from metadata.surrogates.quality import learn
-from metadata.surrogates.rehearsal import COUNTS, rehearse, rehearse_learnt
+from metadata.surrogates.rehearsal import COUNTS, PROOF_COUNTS, rehearse, rehearse_learnt
 from metadata.surrogates.scenarios import balance, greedy, group_means
 from metadata.surrogates.spec import Described
 from metadata.surrogates.transfer import Quality
@@ -21,9 +21,9 @@ from metadata.table import Table
 
 Rule = Callable[[Table, Integers], int]  # (table, rows of a pair) -> the place where it begins
 NO_RULES: Mapping[str, Rule] = {}
-# Standard errors over datasets that a learnt list must gain by its first run, the one that is
-# learnt. More would keep the portfolio through gains that a few dozen datasets cannot make surer;
-# trust has shrunk by then what only chance says.
+# Standard errors over datasets that a learnt list must gain over its first runs. More would keep
+# the portfolio through gains that a few dozen datasets cannot make surer; what only chance says,
+# trust has shrunk by then.
 SURE_ERRORS = 1.0
 
 
@@ -48,7 +48,7 @@ def fit_proven(table: Table, seed: int) -> tuple[Quality, Mapping[Kind, HeldOut]
     trust = learnt.trust()
     held_out = {kind: _play(ground) for kind, ground in learnt.grounds.items()}
     for kind, found in held_out.items():
-        if not is_proven(found.ours_GQ[:, 0], found.portfolio_GQ[:, 0]):
+        if not is_proven(_of_short(found.ours_GQ), _of_short(found.portfolio_GQ)):
             trust[kind] = 0.0
             held_out[kind] = replace(found, ours_GQ=found.portfolio_GQ)
     return learnt.believe(trust), held_out
@@ -65,13 +65,19 @@ def _play(ground: Ground) -> HeldOut:
 
 
 def is_proven(learnt_G: Floats, portfolio_G: Floats) -> bool:
-    """Say whether a learnt first run is better than the portfolio's by the one-SE rule.
+    """Say whether the learnt list's first runs are better than the portfolio's by the one-SE rule.
 
     Paper: Breiman et al. (1984), Classification and Regression Trees.
     """
     gain_G = portfolio_G - learnt_G
     error = gain_G.std(ddof=1) / np.sqrt(len(gain_G))
     return bool(gain_G.mean() > SURE_ERRORS * error)
+
+
+def _of_short(regret_GQ: Floats) -> Floats:
+    """Return the mean regret of each dataset over the short lists that proof is by."""
+    short_G: Floats = regret_GQ[:, [COUNTS.index(count) for count in PROOF_COUNTS]].mean(axis=1)
+    return short_G
 
 
 def make_round(

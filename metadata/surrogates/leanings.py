@@ -1,12 +1,14 @@
-"""How the regret of each core configuration leans with what there is to learn on a task.
+"""How the regret of each core configuration leans with the base model and what there is to learn.
 
 A ridge regression for each configuration, all with one strength, on few features: how many
-examples, how long their completions, how much of both against the size of the model. That number
-decides first which configurations suit; boosted trees on all features, tried before, followed the
-noise of a few dozen datasets and chose worse than no model.
+examples, how long their completions, how much of both against the size of the model, and which of
+the base models that were run it is; one that was not leans by the others alone. Boosted trees on
+all features, tried before, followed the noise of a few dozen datasets and chose worse than no
+model.
 Paper: Hoerl, Kennard (1970), Ridge Regression.
 
-Axes: T past pairs, K core configurations, J features looked at.
+Axes: T past pairs, K core configurations, L task features looked at, M base models that were run,
+V features that tell them apart, J = L + M.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,13 @@ LOOKED_AT = (
     "log2_target_tokens_per_parameter",
     "log2_parameters",
 )
+OF_BASE = (
+    "log2_parameters",
+    "log2_hidden_size",
+    "log2_layers",
+    "log2_vocabulary",
+    "tied_embeddings",
+)
 RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)  # in pairs: so many count against what is learnt
 SMALLEST = 1e-12
 SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
@@ -31,21 +40,29 @@ SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
 
 @dataclass(frozen=True, kw_only=True)
 class Leanings:
-    """What a task adds to the mean regret of each core configuration: (task - mean) / scale @ W.
+    """What a task adds to the mean regret of each core configuration: (looked - mean) / scale @ W.
 
     Attributes:
-        column_J: Columns of the task features.
+        column_L: Columns of the task features looked at.
+        column_V: Columns that tell base models apart.
+        base_MV: The base models that were run.
         weight_JK: The slopes.
     """
 
-    column_J: Integers
+    column_L: Integers
+    column_V: Integers
+    base_MV: Floats
     mean_J: Floats
     scale_J: Floats
     weight_JK: Floats
 
     def shift(self, task_T: Floats) -> Floats:
         """Return what a task adds to each core configuration's mean regret, K."""
-        shift_K: Floats = (task_T[self.column_J] - self.mean_J) / self.scale_J @ self.weight_JK
+        is_base_M = _is_base(task_T[None], self.column_V, self.base_MV)[0]
+        if not is_base_M.any():  # a base model that was not run: what it adds is not known
+            is_base_M = self.mean_J[len(self.column_L) :]
+        looked_J = np.concatenate([task_T[self.column_L], is_base_M])
+        shift_K: Floats = (looked_J - self.mean_J) / self.scale_J @ self.weight_JK
         return shift_K
 
 
@@ -67,24 +84,39 @@ class Trial:
 
 def fit_leanings(scenarios: Scenarios, *, ridge: float) -> Leanings:
     """Return the slopes over all pairs, datasets weighing alike."""
-    weight_T, columns = balance(scenarios.group_T), _columns(scenarios.task_names)
-    looked_TJ = scenarios.task_TT[:, columns]
+    weight_T, task_TT = balance(scenarios.group_T), scenarios.task_TT
+    column_V = _columns(scenarios.task_names, OF_BASE)
+    # In tables of another make all features are looked at.
+    column_L = _columns(scenarios.task_names, LOOKED_AT)
+    column_L = column_L if len(column_L) else np.arange(len(scenarios.task_names))
+    base_MV = np.array(sorted({tuple(base_V) for base_V in task_TT[:, column_V]}))
+    looked_TJ = np.hstack([task_TT[:, column_L], _is_base(task_TT, column_V, base_MV)])
     mean_J = weight_T @ looked_TJ
     spread_J = np.sqrt(weight_T @ (looked_TJ - mean_J) ** 2)
     scale_J = np.where(spread_J > SMALLEST_SPREAD, spread_J, np.inf)
     filled_TK = fill(scenarios.regret_TK, weight_T)
     scaled_TJ = (looked_TJ - mean_J) / scale_J
     weighed_TJ = scaled_TJ * weight_T[:, None] * len(weight_T)
-    gram_JJ = weighed_TJ.T @ scaled_TJ + ridge * np.eye(len(columns))
+    gram_JJ = weighed_TJ.T @ scaled_TJ + ridge * np.eye(len(mean_J))
     slope_JK = np.linalg.solve(gram_JJ, weighed_TJ.T @ (filled_TK - weight_T @ filled_TK))
-    weight_JK = np.asarray(slope_JK, dtype=np.float64)
-    return Leanings(column_J=columns, mean_J=mean_J, scale_J=scale_J, weight_JK=weight_JK)
+    return Leanings(
+        column_L=column_L,
+        column_V=column_V,
+        base_MV=base_MV,
+        mean_J=mean_J,
+        scale_J=scale_J,
+        weight_JK=np.asarray(slope_JK, dtype=np.float64),
+    )
 
 
-def _columns(names: Sequence[str]) -> Integers:
-    """Return the columns looked at; in tables of another make all of them."""
-    found = [names.index(name) for name in LOOKED_AT if name in names]
-    return np.array(found or range(len(names)), dtype=np.int64)
+def _columns(names: Sequence[str], wanted: Sequence[str]) -> Integers:
+    return np.array([names.index(name) for name in wanted if name in names], dtype=np.int64)
+
+
+def _is_base(task_TT: Floats, column_V: Integers, base_MV: Floats) -> Floats:
+    """Return 1 where a task is on a base model and 0 elsewhere, T x M."""
+    is_base_TM = np.isclose(task_TT[:, None, column_V], base_MV[None]).all(axis=2)
+    return np.asarray(is_base_TM, dtype=np.float64)
 
 
 def try_ridges(scenarios: Scenarios) -> Trial:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metadata.features import TASK_FEATURES
-from metadata.surrogates.leanings import RIDGES, fit_leanings, try_ridges
+from metadata.surrogates.leanings import LOOKED_AT, OF_BASE, RIDGES, fit_leanings, try_ridges
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.rehearsal import rehearse, rehearse_learnt
 
@@ -40,6 +40,26 @@ def test_what_leans_with_size_is_learnt_and_believed() -> None:
     assert trial.trust > 0.7
     assert shift_K[0] > 0.3 > 0.2 > abs(shift_K[5])
     assert shift_K[1] < -0.3
+
+
+def test_a_base_model_that_was_run_leans_in_its_own_way_and_one_that_was_not_in_none() -> None:
+    known = scenarios(is_true=False)
+    base_V = [TASK_FEATURES.index(name) for name in OF_BASE]
+    task_TT, regret_TK = known.task_TT.copy(), known.regret_TK.copy()
+    task_TT[:, base_V] = np.where(known.group_T % 2, 12.0, 12.5)[:, None]
+    looked = [TASK_FEATURES.index(name) for name in LOOKED_AT]
+    task_TT[:, [column for column in looked if column not in base_V]] = 5.0
+    regret_TK[known.group_T % 2 == 1, 5] -= 0.8
+    bases = replace(known, task_TT=task_TT, regret_TK=regret_TK)
+    leanings = fit_leanings(bases, ridge=RIDGES[0])
+    strange = task_TT[0].copy()
+    strange[base_V[1:]] = 20.0  # as large as the even ones, of another shape
+
+    even, odd, other = (leanings.shift(one)[5] for one in (task_TT[0], task_TT[1], strange))
+
+    assert even > 0.3
+    assert odd < -0.3
+    assert 0 < other < 0.7 * even  # what its size says, and no more
 
 
 def test_noise_is_drawn_to_nothing() -> None:
@@ -77,7 +97,7 @@ def test_gaps_and_constant_features_leave_all_finite() -> None:
     regret_TK = known.regret_TK.copy()
     regret_TK[::3, 4] = np.nan
     task_TT = known.task_TT.copy()
-    task_TT[:, TASK_FEATURES.index("log2_parameters")] = 20.0
+    task_TT[:, [TASK_FEATURES.index(name) for name in OF_BASE]] = 20.0
     gapped = replace(known, regret_TK=regret_TK, task_TT=task_TT)
 
     leanings = fit_leanings(gapped, ridge=RIDGES[0])
