@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -52,8 +52,7 @@ def run_items(
     now: Callable[[], float] = time.monotonic,
 ) -> Counter[RunState]:
     """Do the items that are not in the output folder yet; return how many ended in which state."""
-    done = done_ids(output)
-    left = (item for item in items if item.run_id not in done)
+    left = _left(items, done_ids(output))
     end = None if minutes is None else now() + 60 * minutes
     states: Counter[RunState] = Counter()
     with _bar() as bar:
@@ -74,6 +73,15 @@ def run_items(
             report=report,
         )
     return states
+
+
+def _left(items: Iterable[Item], done: Iterable[str]) -> Iterator[Item]:
+    """Yield the items that are not done, each once: the screening is part of the core."""
+    begun = set(done)
+    for item in items:
+        if item.run_id not in begun:
+            begun.add(item.run_id)
+            yield item
 
 
 def _campaign(arguments: Sequence[str]) -> int:

@@ -276,7 +276,7 @@ def test_a_campaign_does_nothing_twice_and_makes_one_file(
     todo = short_items(data, tiny_llama, 2)
     output, merged = tmp_path / "campaign", tmp_path / "runs.parquet"
 
-    first = campaign.run_items(todo, output, processes=1)
+    first = campaign.run_items([*todo, todo[0]], output, processes=1)  # as core after screening
     (shard,) = output.iterdir()
     shard.write_text(shard.read_text() + '{"id": "cut off in the mid')
     second = campaign.run_items(todo, output, processes=1)
