@@ -1,20 +1,14 @@
 """Numbers and configurations in words a person likes to read, for the terminal and the pages."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 from metadata.architectures import is_known
 from metadata.kinds import Kind
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.records import (
-    Configuration,
-    ModelProfile,
-    Run,
-    Scalar,
-    TrainingObjective,
-)
+from metadata.records import Configuration, ModelProfile, Run, Scalar, TrainingObjective
 from metadata.teaching import can_teach
 from service.recommender.schemas import Effect, EvidenceSummary
 
@@ -22,7 +16,7 @@ Words = Callable[[float], str]
 TIMES = "\N{MULTIPLICATION SIGN}"
 _NB = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
 DASH = "\N{EN DASH}"
-_TARGETS: Mapping[str, str] = {
+_TARGETS = {
     "qv": "the query and value maps",
     "qk": "the query and key maps",
     "attention": "the attention layers",
