@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from metadata.errors import PeftwiseError
+from metadata.methods import METHODS
 from metadata.records import RunState
 from metadata.runs_file import write_runs
 from training_worker.campaigns import rerun
@@ -95,6 +96,7 @@ def _campaign(arguments: Sequence[str]) -> int:
         Results(options.output),
         phases=options.plan,
         sizes=options.sizes,
+        methods=options.methods,
         shuffle_seed=options.shuffle_seed,
     )
     states = run_items(items, options.output, processes=options.processes, minutes=options.minutes)
@@ -149,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=_sizes, default=[], help="only these, by comma")
     parser.add_argument("--base-model", action="append", help="id or folder; may repeat")
     parser.add_argument("--plan", type=_phases, help=f"some of {','.join(PHASES)}, in this order")
+    parser.add_argument("--methods", type=_methods, default=[], help="only these in the spread")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
     parser.add_argument("--shuffle-seed", type=int, default=0, help="order of the pairs")
     return parser
@@ -170,8 +173,16 @@ def _sizes(text: str) -> list[int]:
 
 
 def _phases(text: str) -> list[str]:
+    return _names_among(PHASES, text)
+
+
+def _methods(text: str) -> list[str]:
+    return _names_among(METHODS, text)
+
+
+def _names_among(known: Iterable[str], text: str) -> list[str]:
     names = _names(text)
     for name in names:
-        if name not in PHASES:
-            raise argparse.ArgumentTypeError(f"must be among {', '.join(PHASES)}, got {name!r}")
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"must be among {', '.join(known)}, got {name!r}")
     return names

@@ -13,9 +13,10 @@ from metadata.features.model import find_model
 from metadata.messages import Limits
 from metadata.priors import rate_ratio
 from metadata.records import Run, RunState, Scores
+from metadata.relative import relative_key
 from metadata.runs_file import read_runs
 from metadata.space import check
-from metadata.table import build_table, relative_key
+from metadata.table import build_table
 from training_worker import campaign
 from training_worker.campaigns.core import DEFAULT, SCREENING, WIDTH_RULE, core_configurations
 from training_worker.campaigns.pairs import Pair, affordable_pairs, find_pairs, seconds_of_core
@@ -226,16 +227,17 @@ def test_some_runs_are_to_fail(pairs: list[Pair]) -> None:
 
 
 def test_large_sizes_are_run_at_as_many_tokens_but_get_no_core(tmp_path: Path) -> None:
-    sources = find_sources(None, ["generated-facts-people"])
+    sources, done = find_sources(None, ["generated-facts-people"]), Results(tmp_path)
 
     def planned(*phases: str) -> list[Item]:
-        return list(plan_items(sources, [TINY], Results(tmp_path), phases=phases))
+        return list(plan_items(sources, [TINY], done, phases=phases))
 
     append(new_shard(tmp_path), scored(planned("screen")[0], 1.0))
 
     assert {item.sized.size for item in planned("core")} == {200}
-    named = plan_items(sources, [TINY], Results(tmp_path), phases=["spread"], sizes=[1_000])
-    assert {item.sized.size for item in named} == {1_000}
+    only = ["vblora"]
+    named = plan_items(sources, [TINY], done, phases=["spread"], sizes=[1_000], methods=only)
+    assert {(i.sized.size, i.configuration.method.name) for i in named} == {(1_000, "vblora")}
     assert {item.sized.size for item in planned("spread")} == {200, 1_000, 5_000}
     for item in planned("spread"):
         shortest = item.sized.size * item.configuration.epochs * 10

@@ -9,6 +9,7 @@ Phases after the core look at results; what is planned is the same again from th
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -64,18 +65,22 @@ def plan_items(
     *,
     phases: Sequence[str] | None = None,
     sizes: Sequence[int] = (),
+    methods: Sequence[str] = (),
     shuffle_seed: int = 0,
 ) -> Iterator[Item]:
     """Yield the runs of a campaign, those that are done among them, looking at results as it goes.
 
     Large sizes come in only where the core, whose epochs are given, is not asked for: all other
     runs take as many tokens however many examples there are. Where `sizes` names some, a dataset
-    passes too by what it was screened on without that.
+    passes too by what it was screened on without that. Where it names some, `methods` are those
+    of the spread.
 
     Raises:
         UnknownModel: A base model is no known id, and no folder with a config.json.
     """
     chosen = PHASES if phases is None else phases
+    own_spread = partial(spread, methods=methods or tuple(METHODS))
+    of_pairs: dict[str, Phase] = {**OF_PAIRS, "spread": own_spread}
     found = find_pairs(sources, base_models)
     if "core" in chosen:
         found = affordable_pairs(found)
@@ -91,7 +96,7 @@ def plan_items(
             for place, pair in enumerate(pairs[start : start + BLOCK])
             if any(passes(of[pair.subject], results) for of in (screened, usually))
         ]
-        for phase in (OF_PAIRS[name] for name in chosen if name != SCREEN):
+        for phase in (of_pairs[name] for name in chosen if name != SCREEN):
             for number, pair in block:
                 yield from phase(pair, number, results.of(pair.task.pair))
 
@@ -135,10 +140,12 @@ def seeds(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
         yield item_of(pair, again, detail=run.origin.detail, core=True)
 
 
-def spread(pair: Pair, number: int, runs: Runs) -> Iterator[Item]:
+def spread(
+    pair: Pair, number: int, runs: Runs, *, methods: Sequence[str] = tuple(METHODS)
+) -> Iterator[Item]:
     """Yield runs drawn from the whole space, the methods in turn over all pairs."""
     del runs
-    rng, names = _rng(pair), sorted(METHODS)
+    rng, names = _rng(pair), sorted(methods)
     optimizers = _optimizers(pair.task.device)
     for place in range(SPREAD):
         turn = number * SPREAD + place
