@@ -21,7 +21,7 @@ from training_worker.campaigns.sources import (
 )
 from training_worker.tasks.datasets import DATASETS, in_file_order
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "tasks"
+REAL = Path(__file__).parents[4] / "shared" / "data" / "tasks"
 
 
 @pytest.fixture(scope="module")
