@@ -44,7 +44,12 @@ DatabaseOption = Annotated[
 
 
 @app.command("describe")
-def describe_runs(runs: RunsOption = SHIPPED_RUNS) -> None:
+def describe_runs(
+    runs: RunsOption = SHIPPED_RUNS,
+    not_compared: Annotated[
+        bool, typer.Option("--not-compared", help="each task that is not compared, and why")
+    ] = False,
+) -> None:
     """Print what is in a file of runs."""
     known = read_runs(runs)
     table = build_table(known)
@@ -58,8 +63,11 @@ def describe_runs(runs: RunsOption = SHIPPED_RUNS) -> None:
     _print_counts(console, "method", Counter(c.method.name for c in table.configurations))
     _print_counts(console, "model", Counter(run.task.model.id for run in table.runs))
     _print_counts(console, "source", Counter(run.origin.source for run in table.runs))
-    for one in table.dropped:
+    for one in table.dropped if not_compared else ():
         console.print(f"not compared: {one.dataset} on {one.model}: {one.reason}", highlight=False)
+    if table.dropped and not not_compared:
+        left = f"{len(table.dropped)} of {len(table.tasks)} tasks"
+        console.print(f"not compared: {left}; --not-compared says why", highlight=False)
     figures = read_figures()
     sources = len({figure.source for figure in figures})
     console.print(f"{len(figures)} published figures of {sources} sources", highlight=False)

@@ -48,6 +48,21 @@ def test_describe_counts_what_is_in_a_file(call: Callable[..., Done], file: Path
     assert f"{len(read_figures())} published figures of 6 sources" in done.stdout
 
 
+def test_describe_lists_what_is_not_compared_when_asked(
+    call: Callable[..., Done], file: Path, tmp_path: Path
+) -> None:
+    runs = read_runs(file)
+    little = runs[0].task.pair
+    of_pair = [run for run in runs if run.task.pair == little]
+    write_runs(tmp_path / "few.parquet", [*of_pair[:5], *(r for r in runs if r not in of_pair)])
+
+    briefly = call("describe", "--runs", tmp_path / "few.parquet")
+    whole = call("describe", "--runs", tmp_path / "few.parquet", "--not-compared")
+
+    assert "not compared: 1 of 5 tasks; --not-compared says why" in briefly.stdout
+    assert f"not compared: {runs[0].task.dataset.name} on" in whole.stdout
+
+
 def test_fit_writes_knowledge_that_loads(
     call: Callable[..., Done], file: Path, tmp_path: Path
 ) -> None:
