@@ -73,36 +73,33 @@ def is_active(name: str, values: Mapping[str, Scalar]) -> bool:
 def _space(
     smallest: int, methods: tuple[str, ...], optimizers: tuple[str, ...]
 ) -> ConfigurationSpace:
-    space = ConfigurationSpace(name="peftwise")
+    parts: list[Any] = []  # added at once: the space sorts all of them at each addition
     chosen = {"method": methods, "optimizer": optimizers}
+    parents: dict[str, Any] = {}
     for kind, table in TABLES.items():
         names = list(chosen.get(kind, table))
-        parent = CategoricalHyperparameter(kind, names)
-        space.add(parent)
+        parents[kind] = CategoricalHyperparameter(kind, names)
+        parts.append(parents[kind])
         for name in names:
             for parameter in table[name].parameters:
                 child = _hyperparameter(f"{kind}:{name}:{parameter.name}", parameter, smallest)
-                space.add(child, EqualsCondition(child, parent, name))
-    space.add([_hyperparameter(parameter.name, parameter, smallest) for parameter in SHARED])
-    _add_where(
-        space,
-        _hyperparameter(RATE_RATIO.name, RATE_RATIO, smallest),
-        "optimizer",
-        [name for name in optimizers if OPTIMIZERS[name].has_learning_rate],
-    )
+                parts += [child, EqualsCondition(child, parents[kind], name)]
+    parts += [_hyperparameter(parameter.name, parameter, smallest) for parameter in SHARED]
+    rated = [name for name in optimizers if OPTIMIZERS[name].has_learning_rate]
+    rate_ratio = _hyperparameter(RATE_RATIO.name, RATE_RATIO, smallest)
+    parts += _where(rate_ratio, parents["optimizer"], rated)
     targeted = [name for name in methods if METHODS[name].uses_target_modules]
-    if targeted:
-        needed = {one for name in optimizers for one in OPTIMIZERS[name].target_modules}
-        targets = [*TARGETS, *sorted(needed.difference(TARGETS))]
-        choice = CategoricalHyperparameter("target_modules", targets)
-        _add_where(space, choice, "method", targeted)
+    needed = {one for name in optimizers for one in OPTIMIZERS[name].target_modules}
+    targets = [*TARGETS, *sorted(needed.difference(TARGETS))]
+    choice = CategoricalHyperparameter("target_modules", targets)
+    parts += _where(choice, parents["method"], targeted)
+    space = ConfigurationSpace(name="peftwise")
+    space.add(parts)
     return space
 
 
-def _add_where(space: ConfigurationSpace, child: Any, parent: str, values: list[str]) -> None:
-    if not values:
-        return
-    space.add(child, InCondition(child, space[parent], values))
+def _where(child: Any, parent: Any, values: list[str]) -> list[Any]:
+    return [child, InCondition(child, parent, values)] if values else []
 
 
 def _hyperparameter(name: str, parameter: Parameter, smallest: int) -> Any:
