@@ -174,9 +174,9 @@ def _orders(quality: Quality, source: str, fields: Sequence[Field]) -> Mapping[s
 
     return {
         "own runs": lambda field: quality.on_average(field.described),
-        "other sources": lambda field: far.prior.regret(field.described.reference_CF),
+        "other sources": lambda field: far.regret(field.described.reference_CF),
         f"both ({far.own:.0%} own runs)": lambda field: both(
-            field, far.prior.regret(field.described.reference_CF)
+            field, far.regret(field.described.reference_CF)
         ),
         "both, other models of it known": with_own_source,
         "best average": best_average,

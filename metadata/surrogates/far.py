@@ -17,6 +17,7 @@ from scipy.stats import kendalltau
 from metadata.arrays import Floats
 from metadata.contests import Contest, Entry, contests
 from metadata.records import Configuration
+from metadata.regret import WORST_REGRET
 from metadata.relative import REFERENCE
 from metadata.space import usual_configurations
 from metadata.surrogates.intervals import tails_of_groups
@@ -34,15 +35,22 @@ class Far:
 
     Attributes:
         own: Share of own runs, in [0, 1]; the rest is the prior's.
-        tails: What the prior missed of sources left out, its 5 % and 95 % ends.
+        middle: What the prior missed of sources left out, its median: LoRA as usual is 0 to the
+            prior, and was rarely the best.
+        tails: The same beyond the middle, its 5 % and 95 % ends.
         taus: Of each source, Kendall's tau of its order with that of own runs, and with that of
             the other sources: means over its contests.
     """
 
     prior: Prior
     own: float
+    middle: float
     tails: tuple[float, float]
     taus: Mapping[str, tuple[float, float]]
+
+    def regret(self, reference_CF: Floats) -> Floats:
+        """Return the regret of each candidate by published results, 0 for the best there is."""
+        return np.minimum(self.prior.regret(reference_CF) + self.middle, WORST_REGRET)
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed, as JSON."""
@@ -51,6 +59,7 @@ class Far:
             "ranks": sorted(map(list, self.prior.ranks.items())),
             "rates": list(self.prior.rates),
             "own": self.own,
+            "middle": self.middle,
             "tails": list(self.tails),
             "taus": {source: list(both) for source, both in self.taus.items()},
         }
@@ -65,7 +74,7 @@ def restore_far(state: Mapping[str, Any]) -> Far:
     )
     taus = {source: (own, others) for source, (own, others) in state["taus"].items()}
     low, high = state["tails"]
-    return Far(prior=prior, own=state["own"], tails=(low, high), taus=taus)
+    return Far(prior=prior, own=state["own"], middle=state["middle"], tails=(low, high), taus=taus)
 
 
 def weigh_published(own_regret: OwnRegret, known: Sequence[Contest] | None = None) -> Far:
@@ -89,10 +98,13 @@ def weigh_published(own_regret: OwnRegret, known: Sequence[Contest] | None = Non
         errors += [one.regret_C - other_C for one, other_C in zip(members, said, strict=True)]
         sources += [source for one in members for _ in one.entries]
     tau_SG = np.transpose(list(taus.values()))
+    low, high = tails_of_groups(np.concatenate(errors), sources)
+    middle = (low + high) / 2.0
     return Far(
         prior=fit_prior(known),
         own=SHARES[choose(-tau_SG)] if tau_SG[-1].mean() > 0 else 0.0,
-        tails=tails_of_groups(np.concatenate(errors), sources),
+        middle=middle,
+        tails=(low - middle, high - middle),
         taus={source: (float(tau_S[-1]), float(tau_S[0])) for source, tau_S in taus.items()},
     )
 

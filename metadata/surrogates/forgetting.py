@@ -1,9 +1,11 @@
 """Forgetting: nats per token that a base model loses on text of its own, forecast.
 
 Learnt where past runs report it; where too few do, nothing is said and nothing is held against a
-configuration.
+configuration. It is learnt and held to held-out datasets as its inverse hyperbolic sine, which is
+itself where little is forgotten and a logarithm where much is: a few runs forget fifty times the
+usual.
 
-Axes: N rows, C candidates.
+Axes: N rows, C candidates, L levels, D distances.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import numpy as np
 
 from metadata.arrays import Floats, Integers
 from metadata.errors import TooFewRuns
-from metadata.surrogates.intervals import tails_of_groups
+from metadata.surrogates.intervals import Errors, fit_errors
 from metadata.surrogates.left_out import fit_left_out
 from metadata.surrogates.line import Line, fit_line
 from metadata.surrogates.portfolio import MINIMUM_DATASETS
@@ -22,6 +24,7 @@ from metadata.surrogates.trees import Trees, mean_of
 from metadata.table import Table
 
 TREES = 60
+ANY_DISTANCE = 0.0  # what is forgotten is as sure far from past tasks as near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +33,13 @@ class Forgetting:
 
     Attributes:
         models: None of them where past runs report nothing.
-        tails: What held-out datasets missed, its 5 % and 95 % ends.
+        errors: What was missed of held-out datasets, by how much was forecast.
         nats_of_regret: What one unit of regret is worth, median over pairs.
     """
 
     models: tuple[Trees, ...]
     line: Line
-    tails: tuple[float, float]
+    errors: Errors
     nats_of_regret: float
 
     @property
@@ -49,12 +52,13 @@ class Forgetting:
         nothing_C = np.zeros(len(candidates.keys))
         if not self.is_known:
             return Prediction(expected_C=nothing_C, low_C=nothing_C, high_C=nothing_C)
-        expected_C = self.line.shrink(mean_of(self.models, candidates.X_CF))
-        low, high = self.tails
+        said_C = self.line.shrink(mean_of(self.models, candidates.X_CF))
+        low_C, high_C = self.errors.around(said_C, ANY_DISTANCE, widen=1.0)
+        expected_C = np.sinh(said_C)
         return Prediction(
             expected_C=expected_C,
-            low_C=expected_C + min(low, 0.0),
-            high_C=expected_C + max(high, 0.0),
+            low_C=np.minimum(np.sinh(np.maximum(low_C, 0.0)), expected_C),
+            high_C=np.maximum(np.sinh(high_C), expected_C),
         )
 
     def state(self) -> State:
@@ -62,8 +66,12 @@ class Forgetting:
         return State(
             values={
                 "line": vars(self.line),
-                "tails": list(self.tails),
                 "nats_of_regret": self.nats_of_regret,
+            },
+            arrays={
+                "level_L": self.errors.level_L,
+                "low_LD": self.errors.low_LD,
+                "high_LD": self.errors.high_LD,
             },
             texts=tuple(model.text for model in self.models),
         )
@@ -86,8 +94,10 @@ def fit(table: Table, seed: int) -> Forgetting:
     unit = float(np.median(spread_P)) if len(spread_P) else 1.0
     if len(np.unique(table.row_groups[rows])) < MINIMUM_DATASETS:
         nothing = Line(mean=0.0, forecast_mean=0.0, slope=0.0)
-        return Forgetting(models=(), line=nothing, tails=(0.0, 0.0), nats_of_regret=unit)
-    return _learn(table, rows, forgotten_N[rows], unit=unit, seed=seed)
+        none_N = np.zeros(1)
+        errors = fit_errors(none_N, none_N, none_N)
+        return Forgetting(models=(), line=nothing, errors=errors, nats_of_regret=unit)
+    return _learn(table, rows, np.arcsinh(forgotten_N[rows]), unit=unit, seed=seed)
 
 
 def _learn(
@@ -99,9 +109,8 @@ def _learn(
         table.X_NF[rows], forgotten_N, group_N, names=table.names.all, trees=TREES, seed=seed
     )
     line = fit_line(forgotten_N, forecast_N, balance(group_N))
-    error_N = forgotten_N - line.shrink(forecast_N)
-    tails = tails_of_groups(error_N, [table.groups[group] for group in group_N])
-    return Forgetting(models=models, line=line, tails=tails, nats_of_regret=unit)
+    errors = fit_errors(forgotten_N, line.shrink(forecast_N), np.full(len(rows), ANY_DISTANCE))
+    return Forgetting(models=models, line=line, errors=errors, nats_of_regret=unit)
 
 
 def _forgotten(table: Table) -> Floats:
@@ -115,11 +124,16 @@ def _forgotten(table: Table) -> Floats:
 
 def restore(state: State) -> Forgetting:
     """Return the surrogate that a state was taken from."""
-    low, high = state.values["tails"]
+    arrays = state.arrays
     return Forgetting(
         models=tuple(Trees.restore(text) for text in state.texts),
         line=Line(**state.values["line"]),
-        tails=(low, high),
+        errors=Errors(
+            level_L=arrays["level_L"],
+            near=ANY_DISTANCE,
+            low_LD=arrays["low_LD"],
+            high_LD=arrays["high_LD"],
+        ),
         nats_of_regret=state.values["nats_of_regret"],
     )
 

@@ -1,7 +1,8 @@
 """Regret by published results and rules: what is believed far from all runs of our own.
 
 It is a sum: what the method adds to LoRA, what the rank adds, how far the rate is from the usual
-one, and a small charge for each other choice that is not the usual. Parts are means over contests.
+one, a usual loss for an optimizer that nobody compared, and a small charge for each other choice
+that is not the usual. Parts are means over contests.
 Axes: C candidates, F features.
 """
 
@@ -30,6 +31,11 @@ USUAL = {"log2_batch_size": log2(8), "log2_epochs": log2(3), "target_all-linear"
 # of a rank is drawn to nothing the same way.
 UNHEARD = 1.0
 USUAL_RANK = 16
+# All published figures are AdamW's, which 8-bit states do not change.
+HEARD_OPTIMIZERS = ("adamw", "adamw_8bit")
+# Published rates are those of alpha = 32, or of twice the rank: the update is as many times larger
+# as alpha is beyond these, as it is by a larger rate.
+LOG2_USUAL_ALPHA, LOG2_USUAL_SCALE = 5.0, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,9 @@ class Prior:
         Below 0 it is expected to be better than LoRA of the usual rank at the usual rate.
         """
         column = {name: reference_CF[:, place] for place, name in enumerate(FEATURES)}
-        total_C = self._of_methods(column) + self._of_rates(column["log2_rate_ratio"])
+        total_C = self._of_methods(column)
+        total_C += self._of_rates(column["log2_rate_ratio"] + _log2_unusual_alpha(column))
+        total_C += UNHEARD * (1.0 - sum(column[f"optimizer_{one}"] for one in HEARD_OPTIMIZERS))
         total_C += np.where(_ranked(column), self._of_ranks(column["log2_rank"]), 0.0)
         for name, usual in USUAL.items():
             charge = OTHER_LAYERS if name.startswith("target_") else DOUBLING
@@ -77,7 +85,9 @@ class Prior:
 
 
 RANKED = frozenset(
-    name for name, spec in METHODS.items() if "lora_alpha" in {one.name for one in spec.parameters}
+    name
+    for name, spec in METHODS.items()
+    if {"r", "lora_alpha"} <= {one.name for one in spec.parameters}
 )
 
 
@@ -85,6 +95,15 @@ def _ranked(column: Mapping[str, Floats]) -> Floats:
     """Return 1 where a candidate's rank means what LoRA's does."""
     is_ranked: Floats = np.sum([column[f"method_{name}"] for name in RANKED], axis=0)
     return is_ranked
+
+
+def _log2_unusual_alpha(column: Mapping[str, Floats]) -> Floats:
+    """Return how many doublings alpha is above or below what published rates were found with."""
+    log2_rank_C = column["log2_rank"]
+    log2_alpha_C = column["log2_scale"] + log2_rank_C * (1.0 - 0.5 * column["method_rslora"])
+    twice_C = log2_rank_C + LOG2_USUAL_SCALE
+    low_C, high_C = np.minimum(twice_C, LOG2_USUAL_ALPHA), np.maximum(twice_C, LOG2_USUAL_ALPHA)
+    return _ranked(column) * (log2_alpha_C - np.clip(log2_alpha_C, low_C, high_C))
 
 
 def fit_prior(known: Sequence[Contest]) -> Prior:

@@ -180,7 +180,7 @@ class Quality:
     def outlines(self, candidates: Described) -> tuple[Floats, Floats]:
         """Return the regret of each candidate by models of it alone, and by published results."""
         own_C = self._average(candidates, self.failure.probability(candidates.X_CF))
-        return own_C, own_C if self.far is None else self.far.prior.regret(candidates.reference_CF)
+        return own_C, own_C if self.far is None else self.far.regret(candidates.reference_CF)
 
     def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
         """Return a list of candidates whose best is expected to be best, in order.
@@ -265,7 +265,7 @@ class Quality:
         share = self.share_of_published(candidates.task_T)
         if self.far is None or share == 0:
             return own
-        said_C = self.far.prior.regret(candidates.reference_CF)
+        said_C = self.far.regret(candidates.reference_CF)
         return (1.0 - share) * own + share * said_C
 
     def _average(self, candidates: Described, failure_C: Floats) -> Floats:

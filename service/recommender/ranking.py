@@ -4,7 +4,8 @@
 - `balanced`: ten times the training time has to buy `REGRET_PER_TENFOLD` less regret.
 - `cheapest`: the least training time among those within `cheapest_within` of the least regret.
 
-A nat that is forgotten of the base's own text costs `forgetting_weight` nats of quality.
+A nat that is forgotten of the base's own text costs `forgetting_weight` nats of quality; that lifts
+nothing which is expected to learn less than the median configuration of the core.
 
 The first is the best by its objective; the list is then chosen to be good *and* different, as the
 best of several tries is what counts. Axes: C candidates, B those that fit, Q = regret, seconds,
@@ -24,6 +25,7 @@ from metadata.records import Configuration
 from service.recommender.fitting import Planned
 from service.recommender.question import Question
 
+MEDIAN_REGRET = 1.0  # of the core's median configuration, by the definition of regret
 REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
 LOOKED_AT = 4  # times the count: some of what is picked is too like the rest
 ALIKE_TIMES = 2.0  # rank, rate, batch and epochs that differ by less make no different list
@@ -109,7 +111,9 @@ def _less_forgotten(forecast: Forecast, weight: float, known: Knowledge) -> Fore
     if not weight:
         return forecast
     lost = forecast.forgotten - forecast.forgotten.min()
-    return _shifted(forecast, weight * lost / known.nats_of_regret)
+    price = weight * lost / known.nats_of_regret
+    # Regret ends at 2: of what learns little or nothing it no longer says how much that costs.
+    return _shifted(forecast, np.where(forecast.regret < MEDIAN_REGRET, price, price.max()))
 
 
 def _traded(forecast: Forecast) -> Forecast:

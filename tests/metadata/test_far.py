@@ -8,7 +8,7 @@ import pytest
 
 from metadata.arrays import Floats
 from metadata.contests import Contest, Entry, contests
-from metadata.priors import LARGE_PARAMETERS, PUBLISHED_RATE, lora_rate, width_rule_rate
+from metadata.priors import LARGE_PARAMETERS, PUBLISHED_RATE, lora_rate, usual_rate, width_rule_rate
 from metadata.published import published
 from metadata.records import Configuration, Task
 from metadata.space import default_configuration, usual_configurations
@@ -99,6 +99,43 @@ def test_other_layers_and_batches_only_tell_apart_what_else_is_equal(
     assert 0 < regret(changed) - regret(usual) < 0.25
 
 
+def test_an_optimizer_or_a_scale_that_nobody_published_is_expected_to_lose(
+    prior: Prior, huge: Task
+) -> None:
+    usual = usual_configurations("lora", huge)[0]
+
+    def regret(name: str = "adamw", **values: float) -> float:
+        one = usual.model_copy(
+            update={
+                "method": usual.method.model_copy(update=values),
+                "optimizer": usual.optimizer.model_copy(
+                    update={"name": name, "learning_rate": usual_rate("lora", name, huge.model)}
+                ),
+            }
+        )
+        return float(prior.regret(gather(huge, [one]).reference_CF)[0])
+
+    assert regret() == regret("adamw_8bit") < regret("lion") == regret("mezo")
+    # Both alphas that published rates were found with, 32 and twice the rank, are as usual.
+    assert regret(r=128, lora_alpha=32) == regret(r=128, lora_alpha=256) < regret()
+    assert regret(r=128, lora_alpha=1) > regret(r=128, lora_alpha=8) > regret(r=128, lora_alpha=32)
+
+
+def test_what_sources_left_out_lose_in_the_middle_is_expected_of_them(
+    quality: Quality, prior: Prior
+) -> None:
+    assert quality.far is not None
+    far, known = quality.far, contests()
+    missed = []
+    for one in known:
+        others = fit_prior([other for other in known if other.source != one.source])
+        said_C = others.regret(describe_entries(one.entries).reference_CF)
+        missed.append(one.regret_C - said_C)
+
+    assert np.median(np.concatenate(missed)) == pytest.approx(far.middle)
+    assert far.tails[0] == pytest.approx(-far.tails[1])
+
+
 def test_who_orders_published_results_has_the_say_and_who_reverses_them_has_none(
     prior: Prior,
 ) -> None:
@@ -142,7 +179,7 @@ def test_far_away_published_results_answer_and_near_by_own_runs_do(
     def of(task: Task) -> Described:
         return gather(task, [default_configuration(task), *usual_configurations("dora", task)])
 
-    prior_C = quality.far.prior.regret(of(huge).reference_CF)
+    prior_C = quality.far.regret(of(huge).reference_CF)
     assert silent.look(of(huge)).expected == pytest.approx(prior_C)
     assert silent.look(of(near)).expected == pytest.approx(deaf.look(of(near)).expected)
     assert not np.isclose(deaf.look(of(huge)).expected, prior_C).any()

@@ -258,6 +258,12 @@ def test_what_is_forgotten_is_told_and_can_be_made_to_count(ask: Ask) -> None:
     assert careful.low <= careful.expected <= careful.high
 
 
+def test_forgetting_lifts_nothing_that_is_expected_to_learn_little(ask: Ask) -> None:
+    (first,) = ask(forgetting_weight=100.0, count=1).configurations
+
+    assert first.quality.expected_regret < 1.0
+
+
 def test_where_no_run_reports_what_was_forgotten_the_answer_says_so(
     runs: list[Run], request_json: dict[str, Any], now: Any
 ) -> None:
