@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 from metadata.database import open_database
 from metadata.errors import PeftwiseError
 from metadata.evaluation import CostScore, Evaluation, Spread, evaluate, evaluate_table
+from metadata.features.task import training_examples
 from metadata.history import History
 from metadata.kinds import KINDS, Kind
 from metadata.knowledge import SHIPPED_KNOWLEDGE, fit_knowledge
@@ -60,8 +61,14 @@ def describe_runs(
     )
     _print_counts(console, "objective", Counter(run.objective.name for run in known))
     _print_counts(console, "state", Counter(run.state for run in table.runs))
-    _print_counts(console, "method", Counter(c.method.name for c in table.configurations))
+    _print_counts(console, "method", Counter(run.configuration.method.name for run in table.runs))
     _print_counts(console, "model", Counter(run.task.model.id for run in table.runs))
+    _print_counts(console, "dataset", Counter(run.task.dataset.group for run in table.runs))
+    _print_counts(
+        console,
+        "training examples",
+        Counter(f"of {training_examples(run.task.dataset):,}" for run in table.runs),
+    )
     _print_counts(console, "source", Counter(run.origin.source for run in table.runs))
     for one in table.dropped if not_compared else ():
         console.print(f"not compared: {one.dataset} on {one.model}: {one.reason}", highlight=False)
@@ -96,6 +103,7 @@ def evaluate_runs(
     kind: Annotated[
         list[str] | None, typer.Option(help=f"what a question allows: {', '.join(KINDS)}")
     ] = None,
+    peft_only: Annotated[bool, typer.Option("--peft-only", help="the same as --kind peft")] = False,
     leave: Annotated[
         Left, typer.Option(help="leave datasets out alone, with each model, or the largest models")
     ] = "dataset",
@@ -110,6 +118,12 @@ def evaluate_runs(
     A table of another make has a row per task, configuration_id and step, with score, seconds,
     config.<name> and feature.<name>.
     """
+    kinds = _kinds(["peft"] if peft_only and not kind else kind or ["free"])
+    if sum(map(bool, (kind, peft_only, table, leave != "dataset"))) > 1:
+        raise typer.BadParameter(
+            "--kind, --peft-only, --leave and --table are ways to play of their own, and more than "
+            "one was given. Give one; kinds and base models are known of our own runs only"
+        )
     if leave != "dataset":
         figures = left_out(build_table(read_runs(runs)), leave, seed=seed)
         if json_file is not None:
@@ -119,7 +133,7 @@ def evaluate_runs(
     if table is not None:
         found = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
     else:
-        found = evaluate(read_runs(runs), seed=seed, kinds=_kinds(kind or ["free"]))
+        found = evaluate(read_runs(runs), seed=seed, kinds=kinds)
     if json_file is not None:
         figures = {name: result.to_json() for name, result in found.items()}
         shown = figures if len(figures) > 1 else next(iter(figures.values()))

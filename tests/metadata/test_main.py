@@ -45,6 +45,7 @@ def test_describe_counts_what_is_in_a_file(call: Callable[..., Done], file: Path
 
     assert done.status == 0, done.stderr
     assert "over 5 datasets; 16 core" in " ".join(done.stdout.split())
+    assert "by training examples: " in done.stdout
     assert f"{len(read_figures())} published figures of 6 sources" in done.stdout
 
 
@@ -91,6 +92,23 @@ def test_leaving_out_the_only_base_model_says_what_is_missing(
     for left, words in (("model", "at least two of them"), ("largest", "a larger base model")):
         done = call("evaluate", "--runs", file, "--leave", left)
         assert (done.status, words in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--peft-only", "--kind", "time"),
+        ("--leave", "model", "--table", "t"),
+        ("--kind", "time", "--table", "t"),
+    ],
+)
+def test_ways_to_play_that_do_not_go_together_are_refused(
+    call: Callable[..., Done], file: Path, options: tuple[str, ...]
+) -> None:
+    done = call("evaluate", "--runs", file, *options)
+
+    assert done.status == 2
+    assert "Give one" in " ".join(done.stderr.split())
 
 
 def test_import_then_export_gives_the_same_runs(
