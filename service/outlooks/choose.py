@@ -19,6 +19,7 @@ from service.recommender.question import (
     FindModel,
     FindProfile,
     Question,
+    check_price,
     find_public_model,
     no_files,
     read_dataset,
@@ -81,6 +82,7 @@ def choose_model(
     """
     data = read_dataset(request.dataset, find_profile=find_profile)
     device = read_device(request.hardware, known_device=known_device)
+    check_price(request.budget, device)
     examples = training_examples(data)
     seen = []
     for choice in request.base_models:

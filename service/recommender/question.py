@@ -173,7 +173,7 @@ def build_question(
         dataset=read_dataset(request.dataset, find_profile=find_profile),
         device=read_device(request.hardware, known_device=known_device),
     )
-    _check_price(request, task.device)
+    check_price(request.budget, task.device)
     learnt = request.training_objective or objective_of(task.dataset.kind)
     check_form(task.dataset.kind, learnt, param="training_objective")
     return Question(
@@ -221,6 +221,21 @@ def read_device(hardware: Hardware, *, known_device: FindDevice = find_device) -
     return device.model_copy(update={"usd_per_hour": hardware.usd_per_hour})
 
 
+def check_price(budget: Budget, device: Device) -> None:
+    """Let a budget pass if what is to be spent of it can be told.
+
+    Raises:
+        InvalidRequest: It is of money, and what the device costs is not known.
+    """
+    if budget.usd is None or device.usd_per_hour is not None:
+        return
+    raise InvalidRequest(
+        f"budget.usd needs a price, and none is known for {device.name}. "
+        "Give hardware.usd_per_hour, or budget.train_minutes instead.",
+        param="budget.usd",
+    )
+
+
 def _profile_examples(records: list[dict[str, Any]]) -> DatasetProfile:
     if not records:
         raise InvalidDataset(
@@ -231,16 +246,6 @@ def _profile_examples(records: list[dict[str, Any]]) -> DatasetProfile:
         )
     numbered = ((n, parse_example(record, line=n)) for n, record in enumerate(records, start=1))
     return profile_dataset(list(of_one_form(numbered)), name="examples")
-
-
-def _check_price(request: RecommendationRequest, device: Device) -> None:
-    if request.budget.usd is None or device.usd_per_hour is not None:
-        return
-    raise InvalidRequest(
-        f"budget.usd needs a price, and none is known for {device.name}. "
-        "Give hardware.usd_per_hour, or budget.train_minutes instead.",
-        param="budget.usd",
-    )
 
 
 def _check_methods(names: list[str] | None) -> tuple[str, ...] | None:

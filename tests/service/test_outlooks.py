@@ -64,6 +64,15 @@ def test_past_runs_on_the_same_data_are_found(client: TestClient) -> None:
     assert given["data"][0]["basis"] in {"law", "one_size"}
 
 
+def test_money_is_a_limit_where_a_price_is_given(client: TestClient) -> None:
+    hardware = {"device": "NVIDIA L40S", "usd_per_hour": 1}
+
+    least, plenty = (ask(client, hardware=hardware, budget={"usd": u}).json() for u in (1e-7, 10))
+
+    assert {one["configuration"] for one in least["data"]} == {None}
+    assert all(0 < one["configuration"]["cost_usd"] <= 10 for one in plenty["data"])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -71,6 +80,7 @@ def test_past_runs_on_the_same_data_are_found(client: TestClient) -> None:
         ({"base_models": [{"id": SMALL}, {"id": SMALL}]}, "each model once"),
         ({"runs": runs_of("other", 1.0)}, "runs are of the base_models"),
         ({"base_models": [{"id": "no/such"}]}, "no/such"),
+        ({"budget": {"usd": 0.0001}}, "budget.usd needs a price"),
     ],
 )
 def test_a_wrong_question_is_told(client: TestClient, changes: Any, said: str) -> None:
