@@ -59,7 +59,12 @@ def describe_task(task: Task) -> NDArray[np.float64]:
 
 def training_examples(dataset: DatasetProfile) -> int:
     """Return how many examples of a file are trained on; the rest validates and tests."""
-    return max(1, round(TRAIN_SHARE * dataset.examples))
+    return trained_on(dataset.examples)
+
+
+def trained_on(examples: int) -> int:
+    """Return how many of so many examples in a file are trained on."""
+    return max(1, round(TRAIN_SHARE * examples))
 
 
 def prompt_tokens(task: Task) -> float:

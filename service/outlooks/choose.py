@@ -1,18 +1,18 @@
 """From a request to models in the order to prefer them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from metadata.browsing import Browser, View
 from metadata.errors import NothingFits
 from metadata.features.device import find_device
 from metadata.features.task import training_examples
 from metadata.knowledge import Knowledge
 from metadata.model_outlook import Observed, Outlook, outlook
-from metadata.records import DatasetProfile, ModelProfile, Task
+from metadata.records import ModelProfile, Task
 from service.catalogue.devices import FindDevice
+from service.outlooks.past import PastLosses
 from service.outlooks.schemas import Law, ModelOutlook, ModelsAnswer, ModelsRequest, SmallRun
 from service.recommender.answer import answer_question
 from service.recommender.question import (
@@ -27,9 +27,7 @@ from service.recommender.question import (
     read_model,
 )
 from service.recommender.schemas import Interval, RecommendedConfiguration
-from service.runs.parameters import equal_to
 
-PastLosses = Callable[[DatasetProfile, str], list[SmallRun]]
 BY_SIZE = (
     "No run of these models on this data is known, so the larger come first: within a family they "
     "mostly do better. Train each on 200, 800 and 3,200 examples and give the losses as runs."
@@ -71,7 +69,8 @@ def choose_model(
         request: As it came over the wire.
         known: The knowledge that recommends a configuration for each.
         now: When the answer is made.
-        past_losses: Runs of a model, by its id, on the data or parts of it.
+        past_losses: Runs of a model, by its id, on the data or parts of it. Of an uploaded file
+            no part is known: losses on these are given in `request.runs`.
         find_profile: Profile of an uploaded file by its id.
         known_model: Profile of a model by its id.
         known_device: Device by its name.
@@ -98,28 +97,6 @@ def choose_model(
         examples=examples,
         advice=_advice(seen),
     )
-
-
-def losses_of(browser: Browser) -> PastLosses:
-    """Return where past runs on the same data, or parts of it, are looked up."""
-
-    def past(data: DatasetProfile, model_id: str) -> list[SmallRun]:
-        where = equal_to(
-            {
-                "model_id": model_id,
-                "state": "succeeded",
-                "objective.name": "supervised",
-                "dataset_group": data.group,
-            }
-        )
-        found = browser.columns(View(filter=where), ["task.dataset.examples", "scores.best_loss"])
-        return [
-            SmallRun(model=model_id, examples=int(examples), loss=float(loss))
-            for _, examples, loss in found
-            if loss
-        ]
-
-    return past
 
 
 def _look(

@@ -14,8 +14,9 @@ from service.dependencies import (
     NowDep,
 )
 from service.openapi import PROBLEMS, example
-from service.outlooks.choose import choose_model, losses_of
+from service.outlooks.choose import choose_model
 from service.outlooks.examples import MODELS, QUESTION
+from service.outlooks.past import losses_of
 from service.outlooks.schemas import ModelsAnswer, ModelsRequest
 
 router = APIRouter(tags=["recommendations"], responses=PROBLEMS)
@@ -38,7 +39,9 @@ def ask(
     """Return the models in the order to prefer them, each with a forecast and a configuration.
 
     From losses at a few training sizes, given or in the history, the rectified scaling law says
-    what each would come to on all of the data (arXiv:2402.02314).
+    what each would come to on all of the data (arXiv:2402.02314). In the history it finds past runs
+    on the same data, and on parts of it where a campaign made them. Parts of your own file are not
+    found: give their losses in `runs`.
     """
     return choose_model(
         request,

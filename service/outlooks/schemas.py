@@ -21,7 +21,7 @@ class SmallRun(Record):
     """What one run of a model on a part of the data came to."""
 
     model: Name
-    examples: Positive
+    examples: Positive = Field(description="trained on, without those that validate and test")
     loss: Annotated[float, Field(gt=0, le=1000)] = Field(
         description="held-out nats per completion token"
     )
@@ -36,7 +36,8 @@ class ModelsRequest(Record):
     budget: Budget = Budget()
     runs: Annotated[list[SmallRun], Field(max_length=1000)] = Field(
         default=[],
-        description="runs on parts of the data, beside those of the same data in the history",
+        description="runs on parts of the data, beside those of the same data in the history, "
+        "where parts of an uploaded file are not known as such",
     )
 
     @model_validator(mode="after")
@@ -79,7 +80,10 @@ class ModelOutlook(Record):
 
 
 class ModelsAnswer(Record):
-    """Models in the order to prefer them: those that fit first, the least expected loss first."""
+    """Models in the order to prefer them: those that fit first, the least expected loss first.
+
+    `examples` is how many of the data would be trained on; the rest validates and tests.
+    """
 
     object: Literal["list"] = "list"
     data: list[ModelOutlook]

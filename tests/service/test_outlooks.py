@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from metadata.records import Run
+from metadata.runs_file import SHIPPED_RUNS, read_runs
+
 SMALL, LARGE = "Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-7B"
 EXAMPLES = [{"prompt": f"{n} plus {n}?", "completion": str(2 * n)} for n in range(40)]
 
@@ -53,15 +56,40 @@ def test_a_model_that_does_not_fit_comes_last_and_says_what_would_do(client: Tes
     assert "GiB" in given["data"][1]["next_step"]
 
 
-def test_past_runs_on_the_same_data_are_found(client: TestClient) -> None:
-    run = client.get("/v1/runs", params={"filter": "state = 'succeeded'", "limit": 1}).json()
-    found = run["data"][0]["task"]
-    model = found["model"]["id"]
+def shipped(name: str) -> Run:
+    return next(
+        run
+        for run in read_runs(SHIPPED_RUNS)
+        if run.task.dataset.name == name and run.state == "succeeded"
+    )
 
-    given = ask(client, base_models=[{"id": model}], dataset={"profile": found["dataset"]}).json()
 
-    assert found["dataset"]["examples"] in given["data"][0]["sizes"]
-    assert given["data"][0]["basis"] in {"law", "one_size"}
+def on(client: TestClient, run: Run, **changes: Any) -> Any:
+    """Ask about a run's model on its data, some of the data's fields changed; return its answer."""
+    data = run.task.dataset.model_dump(mode="json") | changes
+    models = [{"id": run.task.model.id}]
+    return ask(client, base_models=models, dataset={"profile": data}).json()
+
+
+def test_past_runs_on_parts_of_the_data_count_what_they_trained_on(client: TestClient) -> None:
+    given = on(client, shipped("trec_qc-40"))
+
+    assert given["examples"] == 40
+    assert given["data"][0]["sizes"] == [40, 112, 225]
+
+
+def test_past_runs_on_other_data_of_the_same_generator_are_left_out(client: TestClient) -> None:
+    run = shipped("generated-facts-40")
+    other = {"name": "generated-places-40", "sha256": "0" * 64}
+
+    assert on(client, run)["data"][0]["sizes"] == [40, 164]
+    assert on(client, run, **other)["data"][0]["sizes"] == []
+
+
+def test_past_runs_on_the_same_data_by_another_name_are_found(client: TestClient) -> None:
+    given = on(client, shipped("trec_qc-40"), name="mine.jsonl")
+
+    assert given["data"][0]["sizes"] == [40]
 
 
 def test_money_is_a_limit_where_a_price_is_given(client: TestClient) -> None:
