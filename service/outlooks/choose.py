@@ -10,6 +10,7 @@ from metadata.features.device import find_device
 from metadata.features.task import training_examples
 from metadata.knowledge import Knowledge
 from metadata.model_outlook import Observed, Outlook, outlook
+from metadata.objectives import objective_of
 from metadata.records import ModelProfile, Task
 from service.catalogue.devices import FindDevice
 from service.outlooks.past import PastLosses
@@ -36,10 +37,9 @@ BY_SOME = (
     "Some models were never run on this data: they stand last, by size. Train them on a part of it "
     "and give the losses as runs."
 )
-BY_LOSS = (
-    "Losses are per byte, since tokens differ between models. Where intervals overlap, run the "
-    "first two on more of the data before deciding."
-)
+PER_BYTE = "Losses are per byte, since tokens differ between models."
+PER_PAIR = "Losses are per pair, each model's against its own start, not how well it writes."
+OVERLAP = "Where intervals overlap, run the first two on more of the data before deciding."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class _Seen:
     """One model and what is known of it."""
 
     profile: ModelProfile
+    per_pair: bool  # the losses, as DPO's are; else per byte
     observed: list[Observed]
     outlook: Outlook | None
     configuration: RecommendedConfiguration | None
@@ -88,7 +89,10 @@ def choose_model(
         profile = read_model(choice, known_model=known_model)
         runs = [*past_losses(data, profile.id), *(r for r in request.runs if r.model == choice.id)]
         question = Question(
-            task=Task(model=profile, dataset=data, device=device), budget=request.budget, count=1
+            task=Task(model=profile, dataset=data, device=device),
+            budget=request.budget,
+            training_objective=objective_of(data.kind),
+            count=1,
         )
         seen.append(_look(question, runs, known, now=now, examples=examples))
     ordered = sorted(seen, key=_preference)
@@ -107,11 +111,12 @@ def _look(
         configuration = answer_question(question, known, now=now).configurations[0]
     except NothingFits as error:
         next_step = str(error)
-    observed = [
-        Observed(examples=one.examples, loss=one.loss / profile.bytes_per_token) for one in runs
-    ]
+    per_pair = question.training_objective == "dpo"
+    divisor = 1.0 if per_pair else profile.bytes_per_token
+    observed = [Observed(examples=one.examples, loss=one.loss / divisor) for one in runs]
     return _Seen(
         profile=profile,
+        per_pair=per_pair,
         observed=observed,
         outlook=outlook(observed, examples=examples) if observed else None,
         configuration=configuration,
@@ -134,15 +139,15 @@ def _preference(seen: _Seen) -> tuple[bool, bool, float, int, str]:
 def _outlook(seen: _Seen, rank: int) -> ModelOutlook:
     said = seen.outlook
     basis: Literal["law", "one_size", "size"] = "size" if said is None else said.basis
+    loss = None if said is None else Interval(expected=said.loss, low=said.low, high=said.high)
     return ModelOutlook(
         rank=rank,
         model=seen.profile.id,
         parameters=seen.profile.parameters,
         basis=basis,
         sizes=sorted({one.examples for one in seen.observed}),
-        loss_per_byte=None
-        if said is None
-        else Interval(expected=said.loss, low=said.low, high=said.high),
+        loss_per_byte=None if seen.per_pair else loss,
+        loss_per_pair=loss if seen.per_pair else None,
         law=_law(said),
         configuration=seen.configuration,
         next_step=seen.next_step,
@@ -161,7 +166,10 @@ def _law(said: Outlook | None) -> Law | None:
 
 
 def _advice(seen: Sequence[_Seen]) -> str:
-    told = sum(one.outlook is not None for one in seen)
+    told = [one for one in seen if one.outlook is not None]
     if not told:
         return BY_SIZE
-    return BY_LOSS if told == len(seen) else f"{BY_LOSS} {BY_SOME}"
+    said = [PER_PAIR if told[0].per_pair else PER_BYTE, OVERLAP]
+    if len(told) < len(seen):
+        said.append(BY_SOME)
+    return " ".join(said)

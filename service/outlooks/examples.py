@@ -25,6 +25,7 @@ MODELS: dict[str, Any] = {
             "basis": "law",
             "sizes": [200, 800],
             "loss_per_byte": {"expected": 0.31, "low": 0.27, "high": 0.36},
+            "loss_per_pair": None,
             "law": {
                 "scale": 12.1,
                 "transition_examples": 38900.0,

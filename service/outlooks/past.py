@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from metadata.browsing import Browser, View
 from metadata.features.task import trained_on
+from metadata.objectives import objective_of
 from metadata.records import DatasetProfile
 from service.outlooks.schemas import SmallRun
 from service.runs.parameters import equal_to
@@ -27,7 +28,7 @@ def losses_of(browser: Browser) -> PastLosses:
             {
                 "model_id": model_id,
                 "state": "succeeded",
-                "objective.name": "supervised",
+                "objective.name": objective_of(data.kind),
                 "dataset_group": data.group,
             }
         )

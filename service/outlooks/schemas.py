@@ -23,7 +23,7 @@ class SmallRun(Record):
     model: Name
     examples: Positive = Field(description="trained on, without those that validate and test")
     loss: Annotated[float, Field(gt=0, le=1000)] = Field(
-        description="held-out nats per completion token"
+        description="held-out nats per completion token; of preferences DPO's, per pair"
     )
 
 
@@ -53,7 +53,7 @@ class ModelsRequest(Record):
 
 
 class Law(Record):
-    """L(D) = scale / (transition_examples^exponent + D^exponent) + floor, in nats per byte."""
+    """L(D) = scale / (transition_examples^exponent + D^exponent) + floor, in the loss's unit."""
 
     scale: float
     transition_examples: float
@@ -64,8 +64,9 @@ class Law(Record):
 class ModelOutlook(Record):
     """One model: what it would come to on all of the data, and how it would be trained.
 
-    `loss_per_byte` is null where no run of the model on the data is known. `configuration` is null
-    where nothing fits, and `next_step` then says what would.
+    `sizes` count examples trained on. Of preferences the loss is DPO's, `loss_per_pair`, else
+    `loss_per_byte`; both are null where no run of the model on the data is known. `configuration`
+    is null where nothing fits, and `next_step` then says what would.
     """
 
     rank: int
@@ -74,6 +75,7 @@ class ModelOutlook(Record):
     basis: Literal["law", "one_size", "size"]
     sizes: list[int]
     loss_per_byte: Interval | None
+    loss_per_pair: Interval | None
     law: Law | None
     configuration: RecommendedConfiguration | None
     next_step: str

@@ -1,15 +1,22 @@
 """Choosing among base models over HTTP."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from metadata.records import Run
-from metadata.runs_file import SHIPPED_RUNS, read_runs
+from metadata.records import Objective, Task
+from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
 
 SMALL, LARGE = "Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-7B"
 EXAMPLES = [{"prompt": f"{n} plus {n}?", "completion": str(2 * n)} for n in range(40)]
+PAIRS = [
+    {"prompt": f"{n} plus {n}?", "chosen": str(2 * n), "rejected": str(2 * n + 1)}
+    for n in range(100)
+]
+SHIPPED = [run for run in read_runs(SHIPPED_RUNS) if run.state == "succeeded"]
+RUN = next(run for run in SHIPPED if run.task.dataset.name == "trec_qc-40")
 
 
 def ask(client: TestClient, **changes: Any) -> Any:
@@ -56,40 +63,73 @@ def test_a_model_that_does_not_fit_comes_last_and_says_what_would_do(client: Tes
     assert "GiB" in given["data"][1]["next_step"]
 
 
-def shipped(name: str) -> Run:
-    return next(
-        run
-        for run in read_runs(SHIPPED_RUNS)
-        if run.task.dataset.name == name and run.state == "succeeded"
-    )
-
-
-def on(client: TestClient, run: Run, **changes: Any) -> Any:
-    """Ask about a run's model on its data, some of the data's fields changed; return its answer."""
-    data = run.task.dataset.model_dump(mode="json") | changes
-    models = [{"id": run.task.model.id}]
+def on_its_data(client: TestClient, **changes: Any) -> Any:
+    """Ask about the model of `RUN` on its data, some of the data's fields changed."""
+    data = RUN.task.dataset.model_dump(mode="json") | changes
+    models = [{"id": RUN.task.model.id}]
     return ask(client, base_models=models, dataset={"profile": data}).json()
 
 
+def name_and_size(task: Task) -> tuple[str, int]:
+    """Return what a campaign calls the data of a task, and how many examples it says it trains."""
+    name, _, size = task.dataset.name.rpartition("-")
+    return name, int(size)
+
+
 def test_past_runs_on_parts_of_the_data_count_what_they_trained_on(client: TestClient) -> None:
-    given = on(client, shipped("trec_qc-40"))
+    given = on_its_data(client)
 
+    same_model = [run.task for run in SHIPPED if run.task.model.id == RUN.task.model.id]
+    sizes = {name_and_size(task) for task in same_model}
     assert given["examples"] == 40
-    assert given["data"][0]["sizes"] == [40, 112, 225]
+    assert given["data"][0]["sizes"] == sorted(size for name, size in sizes if name == "trec_qc")
 
 
-def test_past_runs_on_other_data_of_the_same_generator_are_left_out(client: TestClient) -> None:
-    run = shipped("generated-facts-40")
-    other = {"name": "generated-places-40", "sha256": "0" * 64}
+def test_past_runs_on_other_data_of_the_same_group_are_left_out(client: TestClient) -> None:
+    given = on_its_data(client, name="trec_qc-places-40", sha256="0" * 64)
 
-    assert on(client, run)["data"][0]["sizes"] == [40, 164]
-    assert on(client, run, **other)["data"][0]["sizes"] == []
+    assert given["data"][0]["sizes"] == []
 
 
 def test_past_runs_on_the_same_data_by_another_name_are_found(client: TestClient) -> None:
-    given = on(client, shipped("trec_qc-40"), name="mine.jsonl")
+    given = on_its_data(client, name="mine.jsonl")
 
     assert given["data"][0]["sizes"] == [40]
+
+
+def test_preferences_are_configured_as_by_the_other_route(client: TestClient) -> None:
+    task = {"dataset": {"examples": PAIRS}, "hardware": {"device": "NVIDIA H100 80GB"}}
+    alone = client.post(
+        "/v1/recommendations", json={**task, "base_model": {"id": SMALL}, "count": 1}
+    ).json()
+
+    given = ask(client, **task, base_models=[{"id": SMALL}]).json()
+
+    [expected] = alone["configurations"]
+    assert given["data"][0]["configuration"]["configuration"] == expected["configuration"]
+
+
+def test_past_runs_that_were_no_dpo_say_nothing_of_preferences(client: TestClient) -> None:
+    given = on_its_data(client, kind="preference")
+
+    assert given["data"][0]["sizes"] == []
+
+
+def test_losses_of_past_dpo_runs_are_per_pair(client: TestClient, tmp_path: Path) -> None:
+    data = RUN.task.dataset.model_copy(update={"kind": "preference"})
+    task = RUN.task.model_copy(update={"dataset": data})
+    learnt = {"task": task, "objective": Objective(name="dpo"), "id": "dpo-1"}
+    file = tmp_path / "runs.parquet"
+    write_runs(file, [RUN.model_copy(update=learnt)])
+    client.post("/v1/runs/import", files={"file": ("runs.parquet", file.read_bytes())})
+
+    given = on_its_data(client, kind="preference")
+
+    [model] = given["data"]
+    assert RUN.scores is not None
+    assert model["loss_per_pair"]["expected"] == pytest.approx(RUN.scores.best_loss)
+    assert (model["sizes"], model["loss_per_byte"]) == ([40], None)
+    assert given["advice"].startswith("Losses are per pair")
 
 
 def test_money_is_a_limit_where_a_price_is_given(client: TestClient) -> None:
