@@ -9,10 +9,11 @@ from metadata.errors import NothingFits
 from metadata.features.device import find_device
 from metadata.features.task import training_examples
 from metadata.knowledge import Knowledge
-from metadata.model_outlook import Observed, Outlook, outlook
+from metadata.model_outlook import Basis, Observed, Outlook, outlook
 from metadata.objectives import objective_of
 from metadata.records import ModelProfile, Task
 from service.catalogue.devices import FindDevice
+from service.outlooks.advice import advise
 from service.outlooks.past import PastLosses
 from service.outlooks.schemas import Law, ModelOutlook, ModelsAnswer, ModelsRequest, SmallRun
 from service.recommender.answer import answer_question
@@ -28,18 +29,6 @@ from service.recommender.question import (
     read_model,
 )
 from service.recommender.schemas import Interval, RecommendedConfiguration
-
-BY_SIZE = (
-    "No run of these models on this data is known, so the larger come first: within a family they "
-    "mostly do better. Train each on 200, 800 and 3,200 examples and give the losses as runs."
-)
-BY_SOME = (
-    "Some models were never run on this data: they stand last, by size. Train them on a part of it "
-    "and give the losses as runs."
-)
-PER_BYTE = "Losses are per byte, since tokens differ between models."
-PER_PAIR = "Losses are per pair, each model's against its own start, not how well it writes."
-OVERLAP = "Where intervals overlap, run the first two on more of the data before deciding."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +72,7 @@ def choose_model(
     data = read_dataset(request.dataset, find_profile=find_profile)
     device = read_device(request.hardware, known_device=known_device)
     check_price(request.budget, device)
-    examples = training_examples(data)
+    examples, learnt = training_examples(data), objective_of(data.kind)
     seen = []
     for choice in request.base_models:
         profile = read_model(choice, known_model=known_model)
@@ -91,7 +80,7 @@ def choose_model(
         question = Question(
             task=Task(model=profile, dataset=data, device=device),
             budget=request.budget,
-            training_objective=objective_of(data.kind),
+            training_objective=learnt,
             count=1,
         )
         seen.append(_look(question, runs, known, now=now, examples=examples))
@@ -99,7 +88,11 @@ def choose_model(
     return ModelsAnswer(
         data=[_outlook(one, rank) for rank, one in enumerate(ordered, start=1)],
         examples=examples,
-        advice=_advice(seen),
+        advice=advise(
+            [None if one.outlook is None else one.outlook.basis for one in seen],
+            unit="pair" if learnt == "dpo" else "byte",
+            examples=examples,
+        ),
     )
 
 
@@ -138,7 +131,7 @@ def _preference(seen: _Seen) -> tuple[bool, bool, float, int, str]:
 
 def _outlook(seen: _Seen, rank: int) -> ModelOutlook:
     said = seen.outlook
-    basis: Literal["law", "one_size", "size"] = "size" if said is None else said.basis
+    basis: Basis | Literal["size"] = "size" if said is None else said.basis
     loss = None if said is None else Interval(expected=said.loss, low=said.low, high=said.high)
     return ModelOutlook(
         rank=rank,
@@ -163,13 +156,3 @@ def _law(said: Outlook | None) -> Law | None:
         exponent=said.law.exponent,
         floor=said.law.floor,
     )
-
-
-def _advice(seen: Sequence[_Seen]) -> str:
-    told = [one for one in seen if one.outlook is not None]
-    if not told:
-        return BY_SIZE
-    said = [PER_PAIR if told[0].per_pair else PER_BYTE, OVERLAP]
-    if len(told) < len(seen):
-        said.append(BY_SOME)
-    return " ".join(said)

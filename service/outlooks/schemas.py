@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from metadata.model_outlook import Basis
 from metadata.records import Name, Positive, Record
 from service.recommender.schemas import (
     BaseModelChoice,
@@ -64,6 +65,8 @@ class Law(Record):
 class ModelOutlook(Record):
     """One model: what it would come to on all of the data, and how it would be trained.
 
+    `basis` is what that stands on: `law`; `one_size`, the loss seen; `largest_size`, the loss seen
+    there, since losses rise with more examples; `size`, the model's own, without a forecast.
     `sizes` count examples trained on. Of preferences the loss is DPO's, `loss_per_pair`, else
     `loss_per_byte`; both are null where no run of the model on the data is known. `configuration`
     is null where nothing fits, and `next_step` then says what would.
@@ -72,7 +75,7 @@ class ModelOutlook(Record):
     rank: int
     model: str
     parameters: int
-    basis: Literal["law", "one_size", "size"]
+    basis: Basis | Literal["size"]
     sizes: list[int]
     loss_per_byte: Interval | None
     loss_per_pair: Interval | None

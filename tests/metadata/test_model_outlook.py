@@ -53,6 +53,35 @@ def test_the_further_ahead_the_wider() -> None:
     assert far.high / far.low > 2 * near.high / near.low
 
 
+def observed(*losses: float) -> list[Observed]:
+    return [Observed(examples=40 * 2**n, loss=loss) for n, loss in enumerate(losses)]
+
+
+@pytest.mark.parametrize("losses", [(1.0, 1.5, 2.5), (3.0, 1.0, 2.0), (1.0, 1.5)])
+def test_losses_that_rise_are_taken_at_the_largest_size(losses: tuple[float, ...]) -> None:
+    said = outlook(observed(*losses), examples=1_600)
+
+    assert (said.basis, said.law, said.loss) == ("largest_size", None, losses[-1])
+    assert said.low < min(losses) < max(losses) < said.high
+
+
+def test_losses_that_fall_faster_than_the_shape_keep_a_law_with_a_wide_interval() -> None:
+    said = outlook(observed(1.0, 0.7, 0.4), examples=160)
+
+    assert said.law is not None
+    assert said.law.error > 0.1
+    assert said.low < 0.4 < said.high
+
+
+def test_the_worse_the_law_fits_the_wider() -> None:
+    good, bad = (outlook(observed(1.0, loss, 0.9), examples=160) for loss in (0.95, 1.05))
+
+    assert good.law is not None
+    assert bad.law is not None
+    assert good.law.error < bad.law.error
+    assert bad.high / bad.low > 1.05 * good.high / good.low
+
+
 def test_nothing_seen_has_no_outlook() -> None:
     with pytest.raises(ValueError, match="at least"):
         outlook([], examples=10)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from metadata.features.model import find_model
 from metadata.records import Objective, Task
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
 
@@ -36,6 +37,13 @@ def runs_of(model: str, *losses: float) -> list[dict[str, Any]]:
     ]
 
 
+def on_its_data(client: TestClient, **changes: Any) -> Any:
+    """Ask about the model of `RUN` on its data, some of the data's fields changed."""
+    data = RUN.task.dataset.model_dump(mode="json") | changes
+    models = [{"id": RUN.task.model.id}]
+    return ask(client, base_models=models, dataset={"profile": data}).json()
+
+
 def test_without_runs_the_larger_comes_first_and_the_answer_says_why(client: TestClient) -> None:
     given = ask(client).json()
 
@@ -55,19 +63,43 @@ def test_losses_decide_where_they_are_known(client: TestClient) -> None:
     assert first["law"]["exponent"] > 0
 
 
+def test_losses_that_rise_are_no_law_and_lose_to_those_that_fall(client: TestClient) -> None:
+    given = ask(
+        client, runs=[*runs_of(SMALL, 1.0, 1.5, 2.5), *runs_of(LARGE, 2.5, 2.4, 2.3)]
+    ).json()
+
+    falling, rising = given["data"]
+    assert (falling["model"], falling["basis"]) == (LARGE, "law")
+    assert (rising["basis"], rising["law"]) == ("largest_size", None)
+    per_byte = find_model(SMALL).bytes_per_token
+    said = rising["loss_per_byte"]
+    assert said["expected"] == pytest.approx(2.5 / per_byte)
+    assert said["low"] < 1.0 / per_byte < 2.5 * 2.5 / per_byte < said["high"]
+    assert "Some losses rise" in given["advice"]
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        (200, "on 20, 40 and 80 examples"),
+        (100_000, "on 800, 1,600 and 3,200 examples"),
+        (5, "too few examples"),
+    ],
+)
+def test_the_parts_to_train_on_are_parts_of_the_data(
+    client: TestClient, examples: int, said: str
+) -> None:
+    given = on_its_data(client, name="other", sha256="0" * 64, examples=examples)
+
+    assert said in given["advice"]
+
+
 def test_a_model_that_does_not_fit_comes_last_and_says_what_would_do(client: TestClient) -> None:
     given = ask(client, hardware={"device": "NVIDIA T4"}, budget={"memory_gib": 6}).json()
 
     assert [one["model"] for one in given["data"]] == [SMALL, LARGE]
     assert given["data"][1]["configuration"] is None
     assert "GiB" in given["data"][1]["next_step"]
-
-
-def on_its_data(client: TestClient, **changes: Any) -> Any:
-    """Ask about the model of `RUN` on its data, some of the data's fields changed."""
-    data = RUN.task.dataset.model_dump(mode="json") | changes
-    models = [{"id": RUN.task.model.id}]
-    return ask(client, base_models=models, dataset={"profile": data}).json()
 
 
 def name_and_size(task: Task) -> tuple[str, int]:
