@@ -129,28 +129,29 @@ class Limit:
 
 
 def stay_within(
-    question: Question, candidates: list[Planned], forecast: Forecast
+    question: Question, forecast: Forecast, allowed_C: Booleans
 ) -> tuple[Booleans, list[Exclusion]]:
-    """Return which candidates are within memory and budget, and why the others are not.
+    """Return which candidates are within memory and budget, and why others are not.
+
+    Exclusions count those that are allowed; whether the others fit is told all the same.
 
     Raises:
-        NothingFits: None is; the message says the smallest need.
+        NothingFits: None that is allowed is; the message says the smallest need.
     """
-    wanted_C = np.array([question.allows(c.configuration) for c in candidates])
-    limits = _limits(question, candidates, forecast)
-    within_C = wanted_C.copy()
+    limits = _limits(question, forecast)
+    fits_C = np.ones_like(allowed_C)
     excluded = []
     for limit in limits:
-        leaving_C = within_C & ~limit.is_within
+        leaving_C = allowed_C & fits_C & ~limit.is_within
         if leaving_C.any():
             excluded.append(_exclusion(limit, leaving_C))
-        within_C &= limit.is_within
-    if not within_C.any():
-        raise _nothing_fits(limits, wanted_C)
-    return within_C, excluded
+        fits_C &= limit.is_within
+    if not (allowed_C & fits_C).any():
+        raise _nothing_fits(limits, allowed_C)
+    return fits_C, excluded
 
 
-def _limits(question: Question, candidates: list[Planned], forecast: Forecast) -> list[Limit]:
+def _limits(question: Question, forecast: Forecast) -> list[Limit]:
     limits = [_memory(question, forecast)]
     if question.budget.train_minutes is not None:
         limits.append(_minutes(question.budget.train_minutes, forecast))

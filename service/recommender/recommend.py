@@ -25,8 +25,11 @@ class Recommendation:
     question: Question
     candidates: list[Planned]  # C; row 0 is the default configuration
     forecast: Forecast  # arrays over C
-    fits_C: Booleans  # bool: within memory, time and money
-    pareto_C: Booleans  # bool: nothing that fits is better in regret, seconds and bytes at once
+    allowed_C: Booleans  # bool: of a method asked for; can be served and trained as asked
+    fits_C: Booleans  # bool: within memory, time and money, whether allowed or not
+    pareto_C: (
+        Booleans  # bool: nothing that may be chosen is better in regret, seconds and bytes at once
+    )
     order: list[int]  # rows of C, best first, at most `question.count`
     kind: Kind  # what regret is among
     excluded: list[Exclusion]
@@ -50,14 +53,17 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
         [c.plan for c in candidates],
         kind=kind,
     )
-    fits_C, excluded = stay_within(question, candidates, forecast)
+    allowed_C = np.array([question.allows(c.configuration) for c in candidates])
+    fits_C, excluded = stay_within(question, forecast, allowed_C)
+    chosen_C = allowed_C & fits_C
     return Recommendation(
         question=question,
         candidates=candidates,
         forecast=forecast,
+        allowed_C=allowed_C,
         fits_C=fits_C,
-        pareto_C=is_pareto(forecast, fits_C),
-        order=rank(question, candidates, forecast, fits_C, known, kind=kind),
+        pareto_C=is_pareto(forecast, chosen_C),
+        order=rank(question, candidates, forecast, chosen_C, known, kind=kind),
         kind=kind,
         excluded=[*proposal.excluded, *excluded],
     )

@@ -3,9 +3,11 @@
 The best rate is four times the rule's, and every epoch forgets a tenth of a nat.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import log10
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,12 +29,15 @@ from metadata.records import (
     content_hash,
 )
 from metadata.space import sample, suited
-from service.recommender.schemas import RecommendationRequest
+from service.recommender.answer import answer
+from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 
+KNOWN = "HuggingFaceTB/SmolLM2-135M"  # what past runs are of
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BEST_RATIO = 4.0
 METHODS = ("lora", "rslora", "dora", "ia3", "bitfit", "full")
 OPTIMIZERS = ("adamw", "lion")
+Ask = Callable[..., RecommendationAnswer]
 
 
 def make_dataset(number: int, *, examples: int) -> DatasetProfile:
@@ -89,7 +94,7 @@ def make_run(task: Task, configuration: Configuration, *, core: bool, noise: flo
 
 def make_runs() -> list[Run]:
     rng = np.random.default_rng(0)
-    model = find_model("HuggingFaceTB/SmolLM2-135M")
+    model = find_model(KNOWN)
     core = sample(model, count=24, rng=rng, methods=METHODS, optimizers=OPTIMIZERS)
     runs = []
     for number in range(8):
@@ -136,3 +141,19 @@ def request_json() -> dict[str, object]:
 @pytest.fixture
 def request_(request_json: dict[str, object]) -> RecommendationRequest:
     return RecommendationRequest.model_validate(request_json)
+
+
+@pytest.fixture
+def ask(knowledge: Knowledge, request_json: dict[str, Any], now: Any) -> Ask:
+    def ask_with(**changes: Any) -> RecommendationAnswer:
+        request = RecommendationRequest.model_validate({**request_json, **changes})
+        return answer(request, knowledge, now=now)
+
+    return ask_with
+
+
+@pytest.fixture
+def near(runs: list[Any]) -> dict[str, Any]:
+    """Return a question like what past runs are of; the usual one is far from them."""
+    usual = runs[30].task.dataset.model_copy(update={"sha256": "ab" * 32})
+    return {"base_model": {"id": KNOWN}, "dataset": {"profile": usual.model_dump(mode="json")}}
