@@ -108,7 +108,7 @@ def measure(question: Question, known: Knowledge, *, repeats: int) -> dict[str, 
 
 def _first_without(answer: Recommendation, fresh_C: Any, known: Knowledge) -> int:
     """Return the row that is first where the pool is not looked at."""
-    fits_C = answer.allowed_C & answer.fits_C & ~fresh_C
+    fits_C = answer.can_be_chosen & ~fresh_C
     order = rank(
         answer.question, answer.candidates, answer.forecast, fits_C, known, kind=answer.kind
     )

@@ -22,7 +22,7 @@ from service.recommender.aim import Aim
 from service.recommender.methods import Asked, look_up, not_served
 from service.recommender.question import Question
 from service.recommender.schemas import Exclusion, Source
-from service.recommender.screen import screen
+from service.recommender.screen import nearest_to_fitting, screen
 
 WINNERS = 32
 NEIGHBOURED = 16  # of the configurations that evidence or a rule speaks for
@@ -60,7 +60,7 @@ def propose(
     Raises:
         InvalidConfiguration: No method that is asked for can be served as asked, or exists here.
     """
-    optimizers = tuple(name for name in known.optimizers if _is_usable(name, question))
+    optimizers = _optimizers(question, known)
     task, asked = question.task, look_up(question, optimizers)
     trusted = [*_from_rules(task), *_from_evidence(task, known)]
     wanted = [c for c in trusted if question.allows(c.configuration)]
@@ -80,6 +80,21 @@ def propose(
         candidates=list(_different(candidates)),
         excluded=[*not_served(left, question.serve_with), *asked.excluded],
     )
+
+
+def propose_cheapest(
+    question: Question, known: Knowledge, aim: Aim, *, count: int
+) -> list[Candidate]:
+    """Return fresh configurations that are over memory and time by the least, nearest first."""
+    optimizers = _optimizers(question, known)
+    methods = _methods(question, look_up(question, optimizers), known)
+    nearest = nearest_to_fitting(question, known, aim, methods=methods, optimizers=optimizers)
+    fresh = (Candidate(configuration=one, source="sample") for one in islice(nearest, MOST_FRESH))
+    return list(islice(_different(_suited(fresh, question.task)), count))
+
+
+def _optimizers(question: Question, known: Knowledge) -> tuple[str, ...]:
+    return tuple(name for name in known.optimizers if _is_usable(name, question))
 
 
 def _is_usable(optimizer: str, question: Question) -> bool:

@@ -11,7 +11,6 @@ import numpy as np
 
 from metadata.arrays import Booleans, Floats
 from metadata.columns import fastest_plans, make_columns
-from metadata.errors import NothingFits
 from metadata.footprint import Plan
 from metadata.kinds import Kind
 from metadata.knowledge import Forecast
@@ -42,8 +41,8 @@ def make_fit(candidates: list[Candidate], question: Question, aim: Aim) -> list[
     Of those that fit, that is. What evidence or a rule speaks for and would take too long comes in
     a shorter version too.
     """
-    planned = _make_fit(candidates, question, aim)
-    return [*planned, *_make_fit(list(_shorter(planned, aim)), question, aim)]
+    planned = plan_each(candidates, question, aim)
+    return [*planned, *plan_each(list(_shorter(planned, aim)), question, aim)]
 
 
 def kind_of(question: Question, candidates: list[Planned], aim: Aim) -> Kind:
@@ -72,7 +71,8 @@ def _is_half(answers: Iterable[bool]) -> bool:
     return 2 * sum(said) >= len(said)
 
 
-def _make_fit(candidates: list[Candidate], question: Question, aim: Aim) -> list[Planned]:
+def plan_each(candidates: list[Candidate], question: Question, aim: Aim) -> list[Planned]:
+    """Return each candidate with its plan, or with the smallest where none fits."""
     learnt = question.training_objective
     columns = make_columns([in_rows(one.configuration, learnt) for one in candidates])
     checkpoints_C, plans = fastest_plans(
@@ -94,16 +94,33 @@ def _checkpointed(configuration: Configuration, *, is_on: bool) -> Configuration
     return configuration.model_copy(update={"gradient_checkpointing": is_on})
 
 
-def _shorter(candidates: list[Planned], aim: Aim) -> Iterator[Candidate]:
-    if aim.train_seconds is None:
+def _shorter(candidates: Iterable[Planned], aim: Aim) -> Iterator[Candidate]:
+    for candidate, seconds in _too_long(candidates, aim):
+        epochs = candidate.configuration.epochs * seconds / candidate.plan.train_seconds
+        if epochs >= FEWEST_EPOCHS:
+            yield _cut(candidate, float(f"{epochs:.2g}"))
+
+
+def shortest(candidates: Iterable[Planned], aim: Aim) -> Iterator[Candidate]:
+    """Yield what evidence or a rule speaks for and takes too long, at the fewest epochs."""
+    for candidate, _ in _too_long(candidates, aim):
+        if candidate.configuration.epochs > FEWEST_EPOCHS:
+            yield _cut(candidate, FEWEST_EPOCHS)
+
+
+def _too_long(candidates: Iterable[Planned], aim: Aim) -> Iterator[tuple[Planned, float]]:
+    """Yield what is trusted and takes longer than the seconds that are there, with these."""
+    seconds = aim.train_seconds
+    if seconds is None:
         return
     for candidate in candidates:
-        seconds = candidate.plan.train_seconds
-        epochs = candidate.configuration.epochs * aim.train_seconds / seconds
-        if candidate.source in FRESH or seconds <= aim.train_seconds or epochs < FEWEST_EPOCHS:
-            continue
-        shorter = candidate.configuration.model_copy(update={"epochs": float(f"{epochs:.2g}")})
-        yield Candidate(configuration=shorter, source="neighbour")
+        if candidate.source not in FRESH and candidate.plan.train_seconds > seconds:
+            yield candidate, seconds
+
+
+def _cut(candidate: Planned, epochs: float) -> Candidate:
+    cut = candidate.configuration.model_copy(update={"epochs": epochs})
+    return Candidate(configuration=cut, source="neighbour")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +128,7 @@ class Limit:
     """One limit of the question: what each candidate needs of it, and what is there."""
 
     rule: str
+    field: str  # of the budget
     need_C: Floats
     available: float
     unit: str
@@ -134,59 +152,58 @@ def stay_within(
     """Return which candidates are within memory and budget, and why others are not.
 
     Exclusions count those that are allowed; whether the others fit is told all the same.
-
-    Raises:
-        NothingFits: None that is allowed is; the message says the smallest need.
     """
-    limits = _limits(question, forecast)
     fits_C = np.ones_like(allowed_C)
     excluded = []
+    limits = limits_of(question, bytes_C=forecast.bytes_high, seconds_C=forecast.seconds_high)
     for limit in limits:
         leaving_C = allowed_C & fits_C & ~limit.is_within
         if leaving_C.any():
             excluded.append(_exclusion(limit, leaving_C))
         fits_C &= limit.is_within
-    if not (allowed_C & fits_C).any():
-        raise _nothing_fits(limits, allowed_C)
     return fits_C, excluded
 
 
-def _limits(question: Question, forecast: Forecast) -> list[Limit]:
-    limits = [_memory(question, forecast)]
+def limits_of(question: Question, *, bytes_C: Floats, seconds_C: Floats) -> list[Limit]:
+    """Return the limits of a question, memory first, for candidates that need so much."""
+    limits = [_memory(question, bytes_C)]
     if question.budget.train_minutes is not None:
-        limits.append(_minutes(question.budget.train_minutes, forecast))
+        limits.append(_minutes(question.budget.train_minutes, seconds_C))
     if question.budget.usd is not None and question.usd_per_second is not None:
-        limits.append(_money(question.budget.usd, question.usd_per_second, forecast))
+        limits.append(_money(question.budget.usd, question.usd_per_second, seconds_C))
     return limits
 
 
-def _memory(question: Question, forecast: Forecast) -> Limit:
+def _memory(question: Question, bytes_C: Floats) -> Limit:
     has = question.memory_bytes / GIB
     is_budget = question.memory_bytes < question.task.device.memory_bytes
     more = "Raise budget.memory_gib" if is_budget else "Take a device with more memory"
     return Limit(
         rule=f"peak memory, upper forecast, at most {has:.4g} GiB a device",
-        need_C=forecast.bytes_high / GIB,
+        field="memory_gib",
+        need_C=bytes_C / GIB,
         available=has,
         unit="GiB",
         next_step=f"{more}, or take a smaller model or shorter examples.",
     )
 
 
-def _minutes(budget: float, forecast: Forecast) -> Limit:
+def _minutes(budget: float, seconds_C: Floats) -> Limit:
     return Limit(
         rule=f"training time, upper forecast, at most {budget:.4g} minutes",
-        need_C=forecast.seconds_high / 60,
+        field="train_minutes",
+        need_C=seconds_C / 60,
         available=budget,
         unit="minutes",
         next_step="Raise budget.train_minutes, take a faster device or fewer examples.",
     )
 
 
-def _money(budget: float, usd_per_second: float, forecast: Forecast) -> Limit:
+def _money(budget: float, usd_per_second: float, seconds_C: Floats) -> Limit:
     return Limit(
         rule=f"cost, upper forecast, at most {budget:.4g} USD",
-        need_C=forecast.seconds_high * usd_per_second,
+        field="usd",
+        need_C=seconds_C * usd_per_second,
         available=budget,
         unit="USD",
         next_step="Raise budget.usd, or take a cheaper or faster device.",
@@ -199,17 +216,4 @@ def _exclusion(limit: Limit, leaving_C: Booleans) -> Exclusion:
         rule=limit.rule,
         count=int(leaving_C.sum()),
         next_step=f"The least of them needs {least:.3g} {limit.unit}. {limit.next_step}",
-    )
-
-
-def _nothing_fits(limits: list[Limit], wanted_C: Booleans) -> NothingFits:
-    """Name the candidate nearest to all limits: what would have to be there for it."""
-    overrun_C = np.max([limit.overruns for limit in limits], axis=0)
-    nearest = int(np.where(wanted_C, overrun_C, np.inf).argmin())
-    needs = " and ".join(f"{limit.need_C[nearest]:.3g} {limit.unit}" for limit in limits)
-    have = " and ".join(f"{limit.available:.3g} {limit.unit}" for limit in limits)
-    steps = " ".join(limit.next_step for limit in limits if not limit.is_within[nearest])
-    return NothingFits(
-        f"No configuration fits {have}: the smallest of {int(wanted_C.sum())} needs {needs} "
-        f"(upper ends of the forecasts). {steps}"
     )

@@ -5,11 +5,12 @@ Axes: P configurations of the pool.
 
 from collections import Counter
 from collections.abc import Iterator
+from math import log
 
 import numpy as np
 
 from metadata.arrays import Booleans, Integers
-from metadata.columns import fastest_plans
+from metadata.columns import Plans, fastest_plans
 from metadata.knowledge import Knowledge
 from metadata.pool import COUNT, Pool, draw_pool
 from metadata.records import Configuration
@@ -17,6 +18,7 @@ from service.recommender.aim import Aim
 from service.recommender.question import Question
 
 OF_A_METHOD = 2000  # drawn where methods are asked for that no past run tried
+LEAST_SECONDS = 1e-300  # logarithms need something
 MOST_OF_A_METHOD = 20  # where others fit too: the small model knows nothing of the task
 
 
@@ -42,6 +44,32 @@ def screen(
         yield pool.take(row, question.task.model)
 
 
+def nearest_to_fitting(
+    question: Question,
+    known: Knowledge,
+    aim: Aim,
+    *,
+    methods: tuple[str, ...],
+    optimizers: tuple[str, ...],
+) -> Iterator[Configuration]:
+    """Yield all fresh configurations, those first whose plans are over memory and time the least.
+
+    Which of memory and time is over by the larger factor counts. As with `screen`, not all of them
+    can exist on every model.
+    """
+    if not (methods and optimizers):
+        return
+    pool = find_pool(known, methods)
+    plans = _plans(pool, question, aim)
+    over_P = np.log(plans.peak_bytes / aim.memory_bytes)
+    if aim.train_seconds is not None:
+        least = log(max(aim.train_seconds, LEAST_SECONDS))
+        over_P = np.maximum(over_P, np.log(plans.train_seconds) - least)
+    rows = np.flatnonzero(pool.are_of(methods, optimizers))
+    for row in rows[np.argsort(over_P[rows], kind="stable")].tolist():
+        yield pool.take(row, question.task.model)
+
+
 def find_pool(known: Knowledge, methods: tuple[str, ...]) -> Pool:
     """Return the one pool of all that past runs tried, where that has all methods.
 
@@ -55,11 +83,16 @@ def find_pool(known: Knowledge, methods: tuple[str, ...]) -> Pool:
 
 def fitting(pool: Pool, question: Question, aim: Aim) -> Booleans:
     """Say which of the pool are within memory and time, P, by their plans alone."""
-    columns = pool.suited(question.task, question.training_objective)
-    _, plans = fastest_plans(columns, question.task_in_rows, memory_bytes=aim.memory_bytes)
+    plans = _plans(pool, question, aim)
     if aim.train_seconds is None:
         return plans.fits
     return plans.fits & (plans.train_seconds <= aim.train_seconds)
+
+
+def _plans(pool: Pool, question: Question, aim: Aim) -> Plans:
+    columns = pool.suited(question.task, question.training_objective)
+    _, plans = fastest_plans(columns, question.task_in_rows, memory_bytes=aim.memory_bytes)
+    return plans
 
 
 def _mixed(pool: Pool, ordered: Integers) -> Iterator[int]:
