@@ -12,14 +12,16 @@ import numpy as np
 from metadata.arrays import Floats
 from metadata.errors import NothingFits
 from metadata.knowledge import Knowledge
+from metadata.methods import METHODS
 from service.recommender.aim import Aim
-from service.recommender.candidates import propose_cheapest
+from service.recommender.candidates import Candidate, propose_cheapest
 from service.recommender.fitting import Limit, Planned, limits_of, plan_each, shortest
 from service.recommender.question import GIB, Question
 
 FRESH = 32  # of the pool: those whose plans are nearest to memory and time
 TRIES = 8  # needs that are asked again with: each takes as long as an answer
 APART = 1.02  # a need that is less than so many times one that was not enough is not tried
+QUANTISED = "Or choose nf4 in a configuration of your own: no answer proposes it by itself."
 
 IsAnswered = Callable[[Question], bool]
 
@@ -51,6 +53,8 @@ def nothing_fits(
     needs = " and ".join(f"{_told(limit, row):.3g} {limit.unit}" for limit in limits)
     have = " and ".join(f"{limit.available:.3g} {limit.unit}" for limit in limits)
     steps = [limit.next_step for limit in limits if not limit.is_within[row]]
+    if not limits[0].is_within[row] and _fits_quantised(question, aim, candidates):
+        steps.append(QUANTISED)
     return NothingFits(
         f"No configuration fits {have}: the smallest of {len(everything)} needs {needs} "
         f"(upper ends of the forecasts). {' '.join(steps)}"
@@ -122,3 +126,18 @@ def _told(limit: Limit, row: int) -> float:
     need = float(limit.need_C[row])
     rounded = float(f"{need:.3g}")
     return rounded if rounded >= need else float(f"{1.005 * need:.3g}")
+
+
+def _fits_quantised(question: Question, aim: Aim, candidates: Sequence[Planned]) -> bool:
+    """Say whether the plan of a candidate fits in memory where its base is quantised to nf4."""
+    if question.task.device.kind != "cuda":
+        return False
+    quantised = [
+        Candidate(
+            configuration=one.configuration.model_copy(update={"quantization": "nf4"}),
+            source=one.source,
+        )
+        for one in candidates
+        if "nf4" in METHODS[one.configuration.method.name].quantizations
+    ]
+    return any(one.plan.fits for one in plan_each(quantised, question, aim))

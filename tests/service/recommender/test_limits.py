@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metadata.errors import NothingFits
+from service.recommender.needs import QUANTISED
 from service.recommender.question import GIB
 from tests.service.recommender.conftest import Ask
 
@@ -138,3 +139,28 @@ def test_data_of_any_size_gets_finite_forecasts_or_a_clear_refusal(
     else:
         given = ask(dataset={"profile": profile}, budget=budget)
         assert all(np.isfinite(o.train_seconds.high) for o in given.configurations)
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "names"),
+    [
+        ("NVIDIA GeForce RTX 3060 12GB", {}, True),
+        ("NVIDIA GeForce RTX 3060 12GB", {"methods": ["bitfit"]}, False),  # trains the base itself
+        (
+            "NVIDIA GeForce RTX 3060 12GB",
+            {"budget": {"memory_gib": 0.5}},
+            False,
+        ),  # nor would nf4 fit
+        ("NVIDIA H200", {"budget": {"train_minutes": 0.001}}, False),
+        ("cpu", {"budget": {"memory_gib": 14}}, False),
+    ],
+)
+def test_a_quantised_base_is_named_only_where_it_would_bring_the_memory(
+    ask: Ask, device: str, changes: dict[str, Any], names: bool
+) -> None:
+    qwen = {"base_model": {"id": "Qwen/Qwen2.5-7B"}, "hardware": {"device": device}}
+
+    with pytest.raises(NothingFits) as caught:
+        ask(**qwen, **changes)
+
+    assert (QUANTISED in str(caught.value)) == names
