@@ -130,9 +130,13 @@ class Question:
         )
 
     def _unusual(self) -> dict[str, float]:
-        """Return weights and margins that are not the usual ones."""
-        mine = {one: getattr(self, one) for one in ("cheapest_within", "forgetting_weight")}
-        return {name: value for name, value in mine.items() if value != usual(name)}
+        """Return weights that are not the usual ones, and the margin of the cheapest."""
+        margin = {"cheapest_within": self.cheapest_within}
+        weight = {"forgetting_weight": self.forgetting_weight}
+        return {
+            **(margin if self.objective == "cheapest" else {}),
+            **(weight if self.forgetting_weight != usual("forgetting_weight") else {}),
+        }
 
     def rng(self, knowledge_version: str) -> np.random.Generator:
         """Return random numbers that are the same for the same question and knowledge."""

@@ -24,6 +24,7 @@ from metadata.methods import METHODS
 from metadata.records import Configuration
 from service.recommender.fitting import Planned
 from service.recommender.question import Question
+from service.recommender.schemas import Exclusion
 
 MEDIAN_REGRET = 1.0  # of the core's median configuration, by the definition of regret
 REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
@@ -49,7 +50,7 @@ def rank(
     rows_B = np.flatnonzero(fits_C)
     fitting = _less_forgotten(take(forecast, rows_B), question.forgetting_weight, known)
     if question.objective == "cheapest":
-        kept = np.flatnonzero(fitting.regret <= fitting.regret.min() + question.cheapest_within)
+        kept = np.flatnonzero(_given_away(fitting) <= question.cheapest_within)
         rows_B, fitting = rows_B[kept], _by_seconds(take(fitting, kept))
     elif question.objective == "balanced":
         fitting = _traded(fitting)
@@ -58,6 +59,32 @@ def rank(
     picked = known.pick(question.task, configurations, fitting, count=enough, kind=kind)
     order = _unlike_first(picked, configurations)
     return [int(rows_B[row]) for row in order[: question.count]]
+
+
+def beyond_margin(
+    question: Question, forecast: Forecast, fits_C: Booleans, known: Knowledge
+) -> list[Exclusion]:
+    """Say how many that fit the cheapest was not looked for among, as an exclusion."""
+    if question.objective != "cheapest":
+        return []
+    fitting = take(forecast, np.flatnonzero(fits_C))
+    given_B = _given_away(_less_forgotten(fitting, question.forgetting_weight, known))
+    left_B = given_B[given_B > question.cheapest_within]
+    if not left_B.size:
+        return []
+    return [
+        Exclusion(
+            rule=f"regret within {question.cheapest_within:g} of the least, for the cheapest",
+            count=left_B.size,
+            next_step=f"The nearest of them gives away {left_B.min():.3g}. "
+            "Raise cheapest_within to let more in.",
+        )
+    ]
+
+
+def _given_away(fitting: Forecast) -> Floats:
+    given_B: Floats = fitting.regret - fitting.regret.min()
+    return given_B
 
 
 def _unlike_first(picked: Sequence[int], configurations: Sequence[Configuration]) -> list[int]:

@@ -16,7 +16,7 @@ from service.recommender.candidates import propose
 from service.recommender.fitting import Planned, kind_of, make_fit, stay_within
 from service.recommender.needs import nothing_fits
 from service.recommender.question import Question
-from service.recommender.ranking import is_pareto, rank
+from service.recommender.ranking import beyond_margin, is_pareto, rank
 from service.recommender.schemas import Exclusion
 
 
@@ -61,8 +61,9 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
         raise nothing_fits(
             question, known, seen.aim, allowed, is_answered=lambda one: is_answered(one, known)
         )
+    left = beyond_margin(question, seen.forecast, seen.can_be_chosen, known)
     return Recommendation(
-        **vars(seen),
+        **{**vars(seen), "excluded": [*seen.excluded, *left]},
         pareto_C=is_pareto(seen.forecast, seen.can_be_chosen),
         order=rank(
             question, seen.candidates, seen.forecast, seen.can_be_chosen, known, kind=seen.kind

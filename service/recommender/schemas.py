@@ -73,7 +73,7 @@ class RecommendationRequest(Record):
         ),
     )
     cheapest_within: Annotated[float, Field(ge=0, le=2)] = Field(
-        default=0.1, description="regret that the cheapest may give away; 1 is best to median"
+        default=0.02, description="regret that the cheapest may give away; 1 is best to median"
     )
     forgetting_weight: Annotated[float, Field(ge=0, le=100)] = Field(
         default=0.0,

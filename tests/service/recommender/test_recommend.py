@@ -149,7 +149,7 @@ def test_cheapest_is_no_dearer_than_balanced_and_that_no_dearer_than_quality(ask
 
     assert cheapest.train_seconds.expected <= balanced.train_seconds.expected
     assert balanced.train_seconds.expected <= quality.train_seconds.expected
-    assert cheapest.quality.expected_regret <= quality.quality.expected_regret + 0.1
+    assert cheapest.quality.expected_regret <= quality.quality.expected_regret + 0.02
 
 
 def test_the_cheapest_gives_away_no_more_regret_than_it_may(ask: Ask) -> None:
@@ -157,6 +157,29 @@ def test_the_cheapest_gives_away_no_more_regret_than_it_may(ask: Ask) -> None:
         given = ask(objective="cheapest", cheapest_within=within, count=50).configurations
         regrets = [option.quality.expected_regret for option in given]
         assert regrets[0] <= min(regrets) + within + 1e-9
+
+
+def test_what_the_margin_leaves_out_is_counted_and_let_in_by_a_larger_one(ask: Ask) -> None:
+    def left(**changes: Any) -> tuple[int, list[Any]]:
+        given = ask(objective="cheapest", count=50, **changes)
+        said = [one for one in given.excluded if "of the least, for the cheapest" in one.rule]
+        return len(given.configurations), said
+
+    few, (usual,) = left()
+    more, (wide,) = left(cheapest_within=0.2)
+
+    assert few < more <= few + usual.count
+    assert usual.rule.startswith("regret within 0.02 ")
+    assert wide.count < usual.count
+    assert "Raise cheapest_within" in usual.next_step
+    assert left(cheapest_within=2.0) == (50, [])
+    assert not any("cheapest" in one.rule for one in ask().excluded)
+
+
+def test_margin_of_the_cheapest_makes_another_question_only_where_it_counts(ask: Ask) -> None:
+    assert ask(cheapest_within=0.3).id == ask().id
+    cheapest = [ask(objective="cheapest", cheapest_within=one).id for one in (0.02, 0.3)]
+    assert ask(objective="cheapest").id == cheapest[0] != cheapest[1]
 
 
 def test_what_is_forgotten_is_told_and_can_be_made_to_count(ask: Ask) -> None:
