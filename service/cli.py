@@ -126,6 +126,9 @@ def recommend(
     export: export_command.Export = None,
     export_to: export_command.ExportTo = None,
     rank: export_command.ExportRank = 1,
+    front: Annotated[
+        bool, typer.Option("--front", help="Show what none beats in regret, time and memory too.")
+    ] = False,
     as_json: parts.AsJson = False,
     data_dir: parts.DataDir = None,
 ) -> None:
@@ -153,7 +156,7 @@ def recommend(
         export_command.write(client, found.id, file, export=export, export_to=export_to, rank=rank)
         return
     console = terminal.make_console()
-    view = terminal.answer_view(found, width=console.width)
+    view = terminal.answer_view(found, width=console.width, shows_front=front)
     parts.answer(found.model_dump(mode="json"), view, as_json=as_json)
     if not as_json:
         command = ["peftwise", "submit", str(file), "--model", model]

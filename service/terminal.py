@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from metadata.records import Run
+from metadata.records import Configuration, Run
 from service import wording
 from service.recommender.schemas import (
     Interval,
@@ -23,6 +23,7 @@ from service.recommender.schemas import (
 
 PIPED_WIDTH = 120  # columns where there is no terminal to ask
 WIDE = 110  # columns from which rate and batch get columns of their own
+FRONT = "None is better in regret, time and memory at once"
 _STATE_STYLES = {
     "succeeded": "green",
     "running": "blue",
@@ -49,8 +50,13 @@ def plain(text: str, style: str = "") -> Text:
     return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style)
 
 
-def answer_view(answer: RecommendationAnswer, *, width: int) -> RenderableType:
-    """Return an answer: the first pick in words, the table, the reasons and the evidence."""
+def answer_view(
+    answer: RecommendationAnswer, *, width: int, shows_front: bool = False
+) -> RenderableType:
+    """Return an answer: the first pick in words, the table, the reasons and the evidence.
+
+    With `shows_front` also what no candidate beats in regret, time and memory at once.
+    """
     best = answer.configurations[0]
     return Group(
         Text(),
@@ -59,6 +65,7 @@ def answer_view(answer: RecommendationAnswer, *, width: int) -> RenderableType:
         ),
         Text(),
         _answer_table(answer, is_wide=width >= WIDE),
+        *_section(FRONT, [_front_table(answer, is_wide=width >= WIDE)] if shows_front else []),
         *_section("Why number 1", _reasons(best)),
         *_section("What this stands on", _evidence(answer)),
         *_section("Left out", _excluded(answer)),
@@ -126,8 +133,7 @@ def state(name: str) -> Text:
 
 
 def _answer_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
-    own = ("Rate", f"Batch {wording.TIMES} epochs") if is_wide else ()
-    figures = (*own, "Regret (90 %)", "Beats\ndefault", "Time", "Memory", "Cost")
+    figures = (*_own(is_wide), "Regret (90 %)", "Beats\ndefault", "Time", "Memory", "Cost")
     table = make_table("", "Method", right=figures)
     for option in answer.configurations:
         cells = _cells(option, is_wide=is_wide)
@@ -138,24 +144,51 @@ def _answer_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
     return table
 
 
+def _front_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
+    """Return what no candidate beats; those that are listed too with their rank."""
+    ranks = {one.configuration.key: str(one.rank) for one in answer.configurations}
+    table = make_table("", "Method", right=(*_own(is_wide), "Regret", "Time", "Memory", "Cost"))
+    for point in answer.front:
+        table.add_row(
+            ranks.get(point.configuration.key, ""),
+            *_chosen(point.configuration, is_wide=is_wide),
+            wording.decimal(point.expected_regret),
+            wording.duration(point.train_seconds.expected),
+            wording.size(point.peak_memory_bytes.expected),
+            wording.money(point.cost_usd),
+        )
+    return table
+
+
 def _cells(
     option: RecommendedConfiguration, *, is_wide: bool, name: str = ""
 ) -> list[RenderableType]:
-    configuration, quality = option.configuration, option.quality
-    rate = wording.rate(configuration.optimizer.learning_rate)
-    batch = f"{configuration.batch_size} {wording.TIMES} {configuration.epochs:.3g}"
-    own = () if is_wide else (f"{rate}, {batch} epochs",)
-    lines = [wording.method_values(configuration), wording.targets(configuration), *own]
+    quality = option.quality
     interval = _between(quality.low, quality.high)
     memory = wording.size(option.peak_memory_bytes.expected)
     return [
-        _method(name or configuration.method.name, "\n".join(line for line in lines if line)),
-        *([rate, batch] if is_wide else []),
+        *_chosen(option.configuration, is_wide=is_wide, name=name),
         ("  " if is_wide else "\n").join((wording.decimal(quality.expected_regret), interval)),
         wording.percent(quality.beats_default_probability),
         wording.duration(option.train_seconds.expected),
         memory if option.fits else Text(f"{memory}\ndoes not fit", "red"),
         wording.money(option.cost_usd),
+    ]
+
+
+def _own(is_wide: bool) -> tuple[str, ...]:
+    """Return the columns of rate and batch, where there is room for them."""
+    return ("Rate", f"Batch {wording.TIMES} epochs") if is_wide else ()
+
+
+def _chosen(configuration: Configuration, *, is_wide: bool, name: str = "") -> list[RenderableType]:
+    rate = wording.rate(configuration.optimizer.learning_rate)
+    batch = f"{configuration.batch_size} {wording.TIMES} {configuration.epochs:.3g}"
+    own = () if is_wide else (f"{rate}, {batch} epochs",)
+    lines = [wording.method_values(configuration), wording.targets(configuration), *own]
+    return [
+        _method(name or configuration.method.name, "\n".join(line for line in lines if line)),
+        *([rate, batch] if is_wide else []),
     ]
 
 

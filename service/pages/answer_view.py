@@ -41,6 +41,7 @@ def view_answer(
         best=options[0],
         options=options,
         default=view_option(answer.default, largest=largest),
+        front=_front(answer),
         evidence=view_evidence(answer.evidence),
         excluded=tuple(_exclusion(exclusion) for exclusion in answer.excluded),
         knowledge_version=answer.knowledge_version,
@@ -80,6 +81,21 @@ def view_option(option: RecommendedConfiguration, *, largest: float) -> contexts
         nearest=tuple(_near(run) for run in option.why.nearest_runs),
         groups=(configuration_group(configuration), _plan(option)),
         json=json.dumps(configuration.model_dump(mode="json"), indent=2),
+    )
+
+
+def _front(answer: RecommendationAnswer) -> tuple[contexts.FrontLine, ...]:
+    ranks = {one.configuration.key: str(one.rank) for one in answer.configurations}
+    return tuple(
+        contexts.FrontLine(
+            rank=ranks.get(point.configuration.key, ""),
+            sentence=wording.capitalised(wording.sentence(point.configuration)),
+            regret=wording.decimal(point.expected_regret),
+            time=wording.duration(point.train_seconds.expected),
+            memory=wording.size(point.peak_memory_bytes.expected),
+            cost=wording.money(point.cost_usd),
+        )
+        for point in answer.front
     )
 
 

@@ -121,6 +121,18 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrontLine:
+    """A configuration that no candidate beats; `rank` is empty where it is not listed."""
+
+    rank: str
+    sentence: str
+    regret: str
+    time: str
+    memory: str
+    cost: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the answer stands on."""
 
@@ -145,6 +157,7 @@ class Answer:
     best: Option
     options: tuple[Option, ...]
     default: Option
+    front: tuple[FrontLine, ...]
     evidence: Evidence
     excluded: tuple[Row, ...]
     knowledge_version: str

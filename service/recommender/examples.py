@@ -168,6 +168,19 @@ ANSWER: dict[str, Any] = {
         "pareto": False,
         "why": {"source": "default", "nearest_runs": [], "effects": []},
     },
+    "front": [
+        {
+            "configuration": _CHOICE["configuration"],
+            "expected_regret": 0.4,
+            "train_seconds": _CHOICE["train_seconds"],
+            "peak_memory_bytes": {
+                "expected": 13500000000.0,
+                "low": 12100000000.0,
+                "high": 16200000000.0,
+            },
+            "cost_usd": None,
+        }
+    ],
     "evidence": {
         "runs": 812,
         "tasks": 24,

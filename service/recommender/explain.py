@@ -9,6 +9,7 @@ from service.recommender.fitting import Planned
 from service.recommender.recommend import Recommendation
 from service.recommender.schemas import (
     Effect,
+    FrontPoint,
     Interval,
     NearRun,
     Quality,
@@ -36,6 +37,7 @@ def explain(
             for rank, row in enumerate(recommendation.order, start=1)
         ],
         default=_describe_row(recommendation, DEFAULT_ROW, known, rank=0),
+        front=[_point(recommendation, row) for row in recommendation.front],
         evidence=summarise(
             known,
             question.task,
@@ -60,8 +62,6 @@ def _describe_row(
 ) -> RecommendedConfiguration:
     candidate, question = recommendation.candidates[row], recommendation.question
     forecast, plan = recommendation.forecast, candidate.plan
-    seconds = float(forecast.seconds[row])
-    price = question.usd_per_second
     return RecommendedConfiguration(
         rank=rank,
         configuration=for_objective(candidate.configuration, question.learnt),
@@ -70,7 +70,7 @@ def _describe_row(
         peak_memory_bytes=_interval(forecast, "bytes", row),
         failure_probability=float(forecast.failure[row]),
         forgotten_nats=_interval(forecast, "forgotten", row) if known.knows_forgetting else None,
-        cost_usd=None if price is None else price * seconds,
+        cost_usd=_cost(recommendation, row),
         trainable_parameters=plan.trainable_parameters,
         micro_batch_size=plan.micro_batch_size,
         accumulation_steps=plan.accumulation_steps,
@@ -79,6 +79,22 @@ def _describe_row(
         pareto=bool(recommendation.pareto_C[row]),
         why=_why(candidate, question.task, known),
     )
+
+
+def _point(recommendation: Recommendation, row: int) -> FrontPoint:
+    forecast, candidate = recommendation.forecast, recommendation.candidates[row]
+    return FrontPoint(
+        configuration=for_objective(candidate.configuration, recommendation.question.learnt),
+        expected_regret=float(forecast.regret[row]),
+        train_seconds=_interval(forecast, "seconds", row),
+        peak_memory_bytes=_interval(forecast, "bytes", row),
+        cost_usd=_cost(recommendation, row),
+    )
+
+
+def _cost(recommendation: Recommendation, row: int) -> float | None:
+    price = recommendation.question.usd_per_second
+    return None if price is None else price * float(recommendation.forecast.seconds[row])
 
 
 def _quality(forecast: Forecast, row: int) -> Quality:

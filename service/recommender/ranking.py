@@ -29,6 +29,7 @@ from service.recommender.schemas import Exclusion
 MEDIAN_REGRET = 1.0  # of the core's median configuration, by the definition of regret
 REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
 LOOKED_AT = 4  # times the count: some of what is picked is too like the rest
+LONGEST_FRONT = 20  # points: what a table shows at a glance
 ALIKE_TIMES = 2.0  # rank, rate, batch and epochs that differ by less make no different list
 _FIELDS = (
     "regret", "regret_low", "regret_high", "beats_default",
@@ -132,6 +133,18 @@ def is_pareto(forecast: Forecast, fits_C: Booleans) -> Booleans:
     better_CC = (cost_CQ[:, None] < cost_CQ[None]).any(axis=2)
     beaten_C = (no_worse_CC & better_CC & fits_C[:, None]).any(axis=0)
     return fits_C & ~beaten_C
+
+
+def front(forecast: Forecast, pareto_C: Booleans) -> list[int]:
+    """Return the rows of the Pareto front, the fastest first.
+
+    Of more than `LONGEST_FRONT` every so many-th is taken, the first and the last among them.
+    """
+    rows_B = np.flatnonzero(pareto_C)
+    ordered_B = rows_B[np.argsort(forecast.seconds[rows_B], kind="stable")]
+    count = min(LONGEST_FRONT, len(ordered_B))
+    kept = np.linspace(0, len(ordered_B) - 1, count).round().astype(int)
+    return [int(row) for row in ordered_B[kept]]
 
 
 def _less_forgotten(forecast: Forecast, weight: float, known: Knowledge) -> Forecast:

@@ -16,7 +16,7 @@ from service.recommender.candidates import propose
 from service.recommender.fitting import Planned, kind_of, make_fit, stay_within
 from service.recommender.needs import nothing_fits
 from service.recommender.question import Question
-from service.recommender.ranking import beyond_margin, is_pareto, rank
+from service.recommender.ranking import beyond_margin, front, is_pareto, rank
 from service.recommender.schemas import Exclusion
 
 
@@ -45,6 +45,7 @@ class Recommendation(Considered):
 
     pareto_C: Booleans  # bool: nothing that may be chosen is better in regret, seconds and bytes
     order: list[int]  # rows of C, best first, at most `question.count`
+    front: list[int]  # rows of C that are Pareto-best, the fastest first, at most 20
 
 
 def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator) -> Recommendation:
@@ -62,12 +63,14 @@ def recommend(question: Question, known: Knowledge, *, rng: np.random.Generator)
             question, known, seen.aim, allowed, is_answered=lambda one: is_answered(one, known)
         )
     left = beyond_margin(question, seen.forecast, seen.can_be_chosen, known)
+    pareto_C = is_pareto(seen.forecast, seen.can_be_chosen)
     return Recommendation(
         **{**vars(seen), "excluded": [*seen.excluded, *left]},
-        pareto_C=is_pareto(seen.forecast, seen.can_be_chosen),
+        pareto_C=pareto_C,
         order=rank(
             question, seen.candidates, seen.forecast, seen.can_be_chosen, known, kind=seen.kind
         ),
+        front=front(seen.forecast, pareto_C),
     )
 
 

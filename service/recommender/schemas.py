@@ -169,6 +169,16 @@ class RecommendedConfiguration(Record):
     why: Why
 
 
+class FrontPoint(Record):
+    """A configuration that no candidate beats in expected regret, time and memory at once."""
+
+    configuration: Configuration
+    expected_regret: float
+    train_seconds: Interval
+    peak_memory_bytes: Interval
+    cost_usd: float | None
+
+
 class Exclusion(Record):
     """How many candidates left by one rule, and what would bring them back."""
 
@@ -216,6 +226,12 @@ class RecommendationAnswer(Record):
     training_objective: TrainingObjective = "supervised"
     configurations: list[RecommendedConfiguration]
     default: RecommendedConfiguration
+    front: list[FrontPoint] = Field(
+        default_factory=list,
+        description="what fits and no candidate beats in expected regret, training time and peak "
+        "memory at once, the fastest first; at most 20, evenly many by time, fastest and slowest "
+        "kept. Money goes with time. Empty in answers of before it was told",
+    )
     evidence: EvidenceSummary
     excluded: list[Exclusion]
     knowledge_version: str
