@@ -33,8 +33,8 @@ UNHEARD = 1.0
 USUAL_RANK = 16
 # All published figures are AdamW's, which 8-bit states do not change.
 HEARD_OPTIMIZERS = ("adamw", "adamw_8bit")
-# Published rates are those of alpha = 32, or of twice the rank: the update is as many times larger
-# as alpha is beyond these, as it is by a larger rate.
+# Published rates are those of alpha = 32, or of twice the rank: as many times more or less alpha is
+# taken to lose as much as a rate so far off.
 LOG2_USUAL_ALPHA, LOG2_USUAL_SCALE = 5.0, 1.0
 
 
@@ -59,7 +59,8 @@ class Prior:
         """
         column = {name: reference_CF[:, place] for place, name in enumerate(FEATURES)}
         total_C = self._of_methods(column)
-        total_C += self._of_rates(column["log2_rate_ratio"] + _log2_unusual_alpha(column))
+        total_C += self._of_rates(column["log2_rate_ratio"])
+        total_C += self._of_rates(_log2_unusual_alpha(column))
         total_C += UNHEARD * (1.0 - sum(column[f"optimizer_{one}"] for one in HEARD_OPTIMIZERS))
         total_C += np.where(_ranked(column), self._of_ranks(column["log2_rank"]), 0.0)
         for name, usual in USUAL.items():

@@ -149,7 +149,7 @@ def test_cheapest_is_no_dearer_than_balanced_and_that_no_dearer_than_quality(ask
 
     assert cheapest.train_seconds.expected <= balanced.train_seconds.expected
     assert balanced.train_seconds.expected <= quality.train_seconds.expected
-    assert cheapest.quality.expected_regret <= quality.quality.expected_regret + 0.02
+    assert cheapest.quality.expected_regret <= quality.quality.expected_regret + 0.1
 
 
 def test_the_cheapest_gives_away_no_more_regret_than_it_may(ask: Ask) -> None:
@@ -169,7 +169,7 @@ def test_what_the_margin_leaves_out_is_counted_and_let_in_by_a_larger_one(ask: A
     more, (wide,) = left(cheapest_within=0.2)
 
     assert few < more <= few + usual.count
-    assert usual.rule.startswith("regret within 0.02 ")
+    assert usual.rule.startswith("regret within 0.1 ")
     assert wide.count < usual.count
     assert "Raise cheapest_within" in usual.next_step
     assert left(cheapest_within=2.0) == (50, [])
@@ -178,7 +178,7 @@ def test_what_the_margin_leaves_out_is_counted_and_let_in_by_a_larger_one(ask: A
 
 def test_margin_of_the_cheapest_makes_another_question_only_where_it_counts(ask: Ask) -> None:
     assert ask(cheapest_within=0.3).id == ask().id
-    cheapest = [ask(objective="cheapest", cheapest_within=one).id for one in (0.02, 0.3)]
+    cheapest = [ask(objective="cheapest", cheapest_within=one).id for one in (0.1, 0.3)]
     assert ask(objective="cheapest").id == cheapest[0] != cheapest[1]
 
 
