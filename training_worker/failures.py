@@ -10,6 +10,7 @@ from metadata.records import RunState
 
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.@+~-]+){2,}[/\\]?")
 _REASON_LENGTH = 500
+_DOG = "DoG cannot work when"  # how the dog package says that gradients are no numbers
 
 
 class Diverged(PeftwiseError):
@@ -61,12 +62,18 @@ def check_kept(loss: float, base_loss: float) -> None:
 def _state(error: BaseException) -> RunState:
     if isinstance(error, torch.OutOfMemoryError | MemoryError | OverMemory):
         return "out_of_memory"
-    if isinstance(error, Diverged):
+    if isinstance(error, Diverged) or _is_dog(error):
         return "diverged"
     return "timed_out" if isinstance(error, TimedOut) else "failed"
 
 
+def _is_dog(error: BaseException) -> bool:
+    return isinstance(error, AssertionError) and str(error).startswith(_DOG)
+
+
 def _words(error: BaseException) -> str:
+    if _is_dog(error):
+        return f"The gradients must stay finite. {error}. Clip them, or take another optimizer."
     if isinstance(error, PeftwiseError):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from dog import DoG
 
 from metadata.errors import InvalidConfiguration
 from training_worker.failures import (
@@ -49,6 +50,16 @@ def test_a_reason_holds_no_path(text, clean) -> None:
 def test_a_loss_that_is_no_number_has_diverged(loss) -> None:
     with pytest.raises(Diverged, match="step 7"):
         check_finite(loss, step=7, split="train")
+
+
+def test_gradients_that_dog_cannot_take_have_diverged() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.full((2,), float("nan"))
+
+    with pytest.raises(AssertionError) as raised:
+        DoG([weight]).step()
+
+    assert classify(raised.value)[0] == "diverged"
 
 
 def test_a_kept_checkpoint_far_above_the_base_has_diverged() -> None:
