@@ -66,7 +66,7 @@ def test_forecasts_follow_what_was_measured(run: Run, command_folder: Path, tmp_
     keep_calibration(command_folder / "devices", times_slower(this_machine(), 10))
 
     after = json.loads(run(*ask).out)["train_seconds"]["expected"]
-    assert after == pytest.approx(10 * before, rel=0.2)
+    assert 5 * before < after < 20 * before  # what past runs correct depends on how long steps are
 
 
 def test_count_and_memory_are_as_asked_and_speeds_as_measured(tmp_path: Path) -> None:
