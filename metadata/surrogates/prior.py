@@ -22,8 +22,9 @@ from metadata.methods import METHODS
 from metadata.regret import WORST_REGRET
 
 THIRD, TRIPLE = AWAY.values()
-# Charges, of regret: for a doubling of batch or epochs away from the usual, and for other layers
-# than all linear ones. No published figure says them; they only tell apart what else is equal.
+# Charges, of regret: for a doubling of batch, epochs or alpha away from the usual, and for other
+# layers than all linear ones. No published figure says them; they only tell apart what else is
+# equal.
 DOUBLING, OTHER_LAYERS = 0.05, 0.1
 USUAL = {"log2_batch_size": log2(8), "log2_epochs": log2(3), "target_all-linear": 1.0}
 # What a method that nobody compared adds: a usual loss. What sources say of one is drawn to it as
@@ -33,8 +34,7 @@ UNHEARD = 1.0
 USUAL_RANK = 16
 # All published figures are AdamW's, which 8-bit states do not change.
 HEARD_OPTIMIZERS = ("adamw", "adamw_8bit")
-# Published rates are those of alpha = 32, or of twice the rank: as many times more or less alpha is
-# taken to lose as much as a rate so far off.
+# Published rates were found with an alpha of 32, or of twice the rank: all between is usual.
 LOG2_USUAL_ALPHA, LOG2_USUAL_SCALE = 5.0, 1.0
 
 
@@ -60,7 +60,7 @@ class Prior:
         column = {name: reference_CF[:, place] for place, name in enumerate(FEATURES)}
         total_C = self._of_methods(column)
         total_C += self._of_rates(column["log2_rate_ratio"])
-        total_C += self._of_rates(_log2_unusual_alpha(column))
+        total_C += DOUBLING * np.abs(_log2_unusual_alpha(column))
         total_C += UNHEARD * (1.0 - sum(column[f"optimizer_{one}"] for one in HEARD_OPTIMIZERS))
         total_C += np.where(_ranked(column), self._of_ranks(column["log2_rank"]), 0.0)
         for name, usual in USUAL.items():
