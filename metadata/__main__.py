@@ -73,8 +73,8 @@ def describe_runs(
     for one in table.dropped if not_compared else ():
         console.print(f"not compared: {one.dataset} on {one.model}: {one.reason}", highlight=False)
     if table.dropped and not not_compared:
-        left = f"{len(table.dropped)} of {len(table.tasks)} tasks"
-        console.print(f"not compared: {left}; --not-compared says why", highlight=False)
+        compared = f"compared: {len(table.usable)} of {len(table.tasks)} tasks"
+        console.print(f"{compared}; --not-compared says why others are not", highlight=False)
     figures = read_figures()
     sources = len({figure.source for figure in figures})
     console.print(f"{len(figures)} published figures of {sources} sources", highlight=False)

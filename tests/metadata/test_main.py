@@ -60,7 +60,7 @@ def test_describe_lists_what_is_not_compared_when_asked(
     briefly = call("describe", "--runs", tmp_path / "few.parquet")
     whole = call("describe", "--runs", tmp_path / "few.parquet", "--not-compared")
 
-    assert "not compared: 1 of 5 tasks; --not-compared says why" in briefly.stdout
+    assert "compared: 4 of 5 tasks; --not-compared says why others are not" in briefly.stdout
     assert f"not compared: {runs[0].task.dataset.name} on" in whole.stdout
 
 
