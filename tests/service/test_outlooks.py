@@ -17,7 +17,11 @@ PAIRS = [
     for n in range(100)
 ]
 SHIPPED = [run for run in read_runs(SHIPPED_RUNS) if run.state == "succeeded"]
-RUN = next(run for run in SHIPPED if run.task.dataset.name == "trec_qc-40")
+RUN = next(
+    run
+    for run in SHIPPED
+    if (run.task.model.id, run.task.dataset.name) == ("peftwise-tiny", "generated-sorting-40")
+)
 
 
 def ask(client: TestClient, **changes: Any) -> Any:
@@ -114,11 +118,13 @@ def test_past_runs_on_parts_of_the_data_count_what_they_trained_on(client: TestC
     same_model = [run.task for run in SHIPPED if run.task.model.id == RUN.task.model.id]
     sizes = {name_and_size(task) for task in same_model}
     assert given["examples"] == 40
-    assert given["data"][0]["sizes"] == sorted(size for name, size in sizes if name == "trec_qc")
+    assert given["data"][0]["sizes"] == sorted(
+        size for name, size in sizes if name == "generated-sorting"
+    )
 
 
 def test_past_runs_on_other_data_of_the_same_group_are_left_out(client: TestClient) -> None:
-    given = on_its_data(client, name="trec_qc-places-40", sha256="0" * 64)
+    given = on_its_data(client, name="generated-sorting-places-40", sha256="0" * 64)
 
     assert given["data"][0]["sizes"] == []
 
