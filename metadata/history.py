@@ -26,6 +26,7 @@ from metadata.run_rows import (
 )
 
 ROWS_AT_ONCE = 500  # rows that a stream holds in memory, ids that a query names
+ADDED_AT_ONCE = 100  # rows of one insert: telling which were new grows with their square
 
 
 class History:
@@ -59,7 +60,13 @@ class History:
             rows = [row for row in rows if row["id"] not in gone]
             if not rows:
                 return 0
-            added = session.scalars(self._insert_new(), rows).all()
+            added = [
+                run_id
+                for start in range(0, len(rows), ADDED_AT_ONCE)
+                for run_id in session.scalars(
+                    self._insert_new(), rows[start : start + ADDED_AT_ONCE]
+                )
+            ]
             chunks = [chunk for run_id in added for chunk in curve_rows(by_id[run_id])]
             if chunks:
                 session.execute(CurveChunk.__table__.insert(), chunks)  # type: ignore[attr-defined]
