@@ -70,9 +70,11 @@ def describe_runs(
         Counter(f"of {training_examples(run.task.dataset):,}" for run in table.runs),
     )
     _print_counts(console, "source", Counter(run.origin.source for run in table.runs))
-    for one in table.dropped if not_compared else ():
-        console.print(f"not compared: {one.dataset} on {one.model}: {one.reason}", highlight=False)
-    if table.dropped and not not_compared:
+    if not_compared:
+        for one in table.dropped:
+            said = f"not compared: {one.dataset} on {one.model}: {one.reason}"
+            console.print(said, highlight=False)
+    elif table.dropped:
         compared = f"compared: {len(table.usable)} of {len(table.tasks)} tasks"
         console.print(f"{compared}; --not-compared says why others are not", highlight=False)
     figures = read_figures()
@@ -118,7 +120,6 @@ def evaluate_runs(
     A table of another make has a row per task, configuration_id and step, with score, seconds,
     config.<name> and feature.<name>.
     """
-    kinds = _kinds(["peft"] if peft_only and not kind else kind or ["free"])
     if sum(map(bool, (kind, peft_only, table, leave != "dataset"))) > 1:
         raise typer.BadParameter(
             "--kind, --peft-only, --leave and --table are ways to play of their own, and more than "
@@ -133,6 +134,7 @@ def evaluate_runs(
     if table is not None:
         found = evaluate_table(read_table(table), OUTSIDE_RULES, seed=seed)
     else:
+        kinds = _kinds(["peft"] if peft_only else kind or ["free"])
         found = evaluate(read_runs(runs), seed=seed, kinds=kinds)
     if json_file is not None:
         figures = {name: result.to_json() for name, result in found.items()}

@@ -58,11 +58,11 @@ class Prior:
         Below 0 it is expected to be better than LoRA of the usual rank at the usual rate.
         """
         column = {name: reference_CF[:, place] for place, name in enumerate(FEATURES)}
-        total_C = self._of_methods(column)
-        total_C += self._of_rates(column["log2_rate_ratio"])
-        total_C += DOUBLING * np.abs(_log2_unusual_alpha(column))
+        is_ranked_C = _ranked(column)
+        total_C = self._of_methods(column) + self._of_rates(column["log2_rate_ratio"])
+        total_C += DOUBLING * is_ranked_C * np.abs(_log2_unusual_alpha(column))
         total_C += UNHEARD * (1.0 - sum(column[f"optimizer_{one}"] for one in HEARD_OPTIMIZERS))
-        total_C += np.where(_ranked(column), self._of_ranks(column["log2_rank"]), 0.0)
+        total_C += np.where(is_ranked_C, self._of_ranks(column["log2_rank"]), 0.0)
         for name, usual in USUAL.items():
             charge = OTHER_LAYERS if name.startswith("target_") else DOUBLING
             total_C += charge * np.abs(column[name] - usual)
@@ -99,12 +99,16 @@ def _ranked(column: Mapping[str, Floats]) -> Floats:
 
 
 def _log2_unusual_alpha(column: Mapping[str, Floats]) -> Floats:
-    """Return how many doublings alpha is above or below what published rates were found with."""
+    """Return how many doublings alpha is above or below what published rates were found with.
+
+    It means something where `_ranked` is 1.
+    """
     log2_rank_C = column["log2_rank"]
     log2_alpha_C = column["log2_scale"] + log2_rank_C * (1.0 - 0.5 * column["method_rslora"])
     twice_C = log2_rank_C + LOG2_USUAL_SCALE
     low_C, high_C = np.minimum(twice_C, LOG2_USUAL_ALPHA), np.maximum(twice_C, LOG2_USUAL_ALPHA)
-    return _ranked(column) * (log2_alpha_C - np.clip(log2_alpha_C, low_C, high_C))
+    unusual_C: Floats = log2_alpha_C - np.clip(log2_alpha_C, low_C, high_C)
+    return unusual_C
 
 
 def fit_prior(known: Sequence[Contest]) -> Prior:

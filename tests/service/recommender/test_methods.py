@@ -16,21 +16,11 @@ from metadata.methods.spec import Fault
 from metadata.parameters import Values, number
 from metadata.records import ModelProfile
 from service.recommender.aim import aim_at
-from service.recommender.answer import answer
 from service.recommender.candidates import propose
 from service.recommender.question import build_question
 from service.recommender.schemas import RecommendationAnswer, RecommendationRequest
 
 Ask = Callable[..., RecommendationAnswer]
-
-
-@pytest.fixture
-def ask(knowledge: Knowledge, request_json: dict[str, Any], now: Any) -> Ask:
-    def ask_with(**changes: Any) -> RecommendationAnswer:
-        request = RecommendationRequest.model_validate({**request_json, **changes})
-        return answer(request, knowledge, now=now)
-
-    return ask_with
 
 
 def named(given: RecommendationAnswer) -> set[str]:
