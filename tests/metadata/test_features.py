@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -119,15 +117,3 @@ def test_a_probe_is_seen_where_there_is_one() -> None:
 
     assert (without["has_probe"], without["probe_loss_mean"]) == (0, 0)
     assert (given["has_probe"], given["probe_loss_mean"]) == (1, 2.5)
-
-
-def test_five_hundred_configurations_take_a_moment() -> None:
-    where = task(model="meta-llama/Llama-3.2-3B")
-    drawn = sample(where.model, count=500, rng=np.random.default_rng(0))
-
-    def seconds() -> float:
-        started = time.process_time()
-        describe(where, drawn)
-        return time.process_time() - started
-
-    assert min(seconds() for _ in range(5)) < 0.03

@@ -1,6 +1,5 @@
 import random
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -233,20 +232,6 @@ def test_runs_can_be_added_while_a_stream_is_open(history: History, mixed: list[
     stream.close()
 
     assert history.count() == 40
-
-
-def test_thousands_of_runs_are_added_within_seconds(sqlite_url: str, make_run: Any) -> None:
-    engine = open_database(sqlite_url)
-    history = History(engine)
-    runs = [make_run(number, points=20) for number in range(2000)]
-
-    started = time.process_time()  # of this process: other tests share the cores
-    added = history.add_many(runs)
-    seconds = time.process_time() - started
-    engine.dispose()
-
-    assert added == 2000
-    assert seconds < 3
 
 
 def test_the_newest_page_is_read_from_an_index(sqlite_url: str) -> None:

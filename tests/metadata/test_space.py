@@ -1,4 +1,3 @@
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -123,18 +122,6 @@ def test_a_neighbour_of_another_method_takes_over_what_it_shares() -> None:
     moved = [one for one in near if one.method.name == "dora"]
     assert moved
     assert any(one.method.values["r"] == 13 for one in moved)
-
-
-def test_three_hundred_samples_take_a_moment() -> None:
-    rng = np.random.default_rng(0)
-    sample(TINY, count=300, rng=rng)
-
-    def seconds() -> float:
-        started = time.process_time()
-        sample(TINY, count=300, rng=rng)
-        return time.process_time() - started
-
-    assert min(seconds() for _ in range(5)) < 0.12  # 0.04 on an idle core
 
 
 BAD = [
