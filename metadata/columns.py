@@ -194,17 +194,27 @@ def plans(columns: Columns, task: Task, *, memory_bytes: int | None = None) -> P
 
 
 def fastest_plans(
-    columns: Columns, task: Task, *, memory_bytes: int | None = None
+    columns: Columns,
+    task: Task,
+    *,
+    memory_bytes: int | None = None,
+    counts: Counts | None = None,
 ) -> tuple[Booleans, Plans]:
     """Return plans that fit in the least time, and which of them run layers again to do so.
 
     Whether layers are run again in the backward pass changes no result, so that what the
     configurations say of it is open. Where nothing fits it is what takes the least memory.
 
+    Args:
+        columns: Configurations that pass `metadata.space.check` on the task's model.
+        task: What they are to run on.
+        memory_bytes: What one device may use, its own memory less a reserve where not given.
+        counts: What `count` says of them on the task's model, where it is known already.
+
     Returns:
         What `gradient_checkpointing` is to be, and the plan with it, of every configuration.
     """
-    counts, terms = count(columns, task.model), columns.terms
+    counts, terms = counts or count(columns, task.model), columns.terms
     can_N = terms.method.checkpoints & (terms.forward_passes == 0)
     plain, again = (
         planned(

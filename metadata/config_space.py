@@ -57,16 +57,30 @@ def build_space(
     return _space(narrowest(model), tuple(methods or METHODS), tuple(optimizers or OPTIMIZERS))
 
 
-def is_active(name: str, values: Mapping[str, Scalar]) -> bool:
-    """Say whether a name of the space has a value beside the choices made."""
-    kind, _, rest = name.partition(":")
-    if rest:
-        return values[kind] == rest.partition(":")[0]
-    if name == "target_modules":
-        return METHODS[str(values["method"])].uses_target_modules
-    if name == "rate_ratio":
-        return OPTIMIZERS[str(values["optimizer"])].has_learning_rate
-    return True
+def active_names(values: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """Return the names of the space that have a value beside the choices made."""
+    return _active(*(str(values[kind]) for kind in TABLES))
+
+
+@lru_cache(maxsize=4096)
+def _active(*entries: str) -> tuple[str, ...]:
+    chosen = {
+        kind: table[name] for (kind, table), name in zip(TABLES.items(), entries, strict=True)
+    }
+    conditions = {
+        "target_modules": chosen["method"].uses_target_modules,
+        RATE_RATIO.name: chosen["optimizer"].has_learning_rate,
+    }
+    return (
+        *TABLES,
+        *(parameter.name for parameter in SHARED),
+        *(name for name, holds in conditions.items() if holds),
+        *(
+            f"{kind}:{spec.name}:{parameter.name}"
+            for kind, spec in chosen.items()
+            for parameter in spec.parameters
+        ),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -1,9 +1,7 @@
-"""What each choice of a configuration adds to its expected regret: swap it for the default's.
+"""What each choice of a configuration adds to its expected regret: swap it for the default's."""
 
-Axes: E choices that differ from the default's.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from metadata.methods import METHODS
@@ -13,6 +11,7 @@ from metadata.space import default_configuration
 from metadata.surrogates.spec import gather
 from metadata.surrogates.transfer import Quality
 
+Swap = tuple[str, str, Configuration]
 SMALLEST = 1e-4  # of regret; below, a choice makes no difference
 
 
@@ -24,23 +23,33 @@ class Effect(NamedTuple):
     regret_change: float
 
 
-def effects(task: Task, configuration: Configuration, by: Quality) -> list[Effect]:
-    """Return the effect of each choice that differs from the default's, greatest first."""
-    swaps = list(_swaps(configuration, default_configuration(task), task.model))
-    if not swaps:
-        return []
-    regret_E = by.alone(gather(task, [configuration, *(swapped for _, _, swapped in swaps)]))
-    found = [
-        Effect(choice, value, float(regret_E[0] - regret))
-        for (choice, value, _), regret in zip(swaps, regret_E[1:], strict=True)
-        if abs(regret_E[0] - regret) >= SMALLEST
+def effects(task: Task, configurations: Sequence[Configuration], by: Quality) -> list[list[Effect]]:
+    """Return of each configuration the effects of its choices, greatest first.
+
+    Choices are those that differ from the default's.
+    """
+    default = default_configuration(task)
+    swaps = [list(_swaps(own, default, task.model)) for own in configurations]
+    everything = [
+        one
+        for own, swapped in zip(configurations, swaps, strict=True)
+        for one in (own, *(other for _, _, other in swapped))
     ]
-    return sorted(found, key=lambda one: -abs(one.regret_change))
+    regrets = iter(by.alone(gather(task, everything)).tolist() if everything else ())
+    return [_effects(swapped, next(regrets), regrets) for swapped in swaps]
 
 
-def _swaps(
-    own: Configuration, default: Configuration, model: ModelProfile
-) -> Iterator[tuple[str, str, Configuration]]:
+def _effects(swaps: Sequence[Swap], own: float, regrets: Iterator[float]) -> list[Effect]:
+    """Return the effects of one configuration's choices; its swaps' regrets come next."""
+    found = [
+        Effect(choice, value, own - regret)
+        for (choice, value, _), regret in zip(swaps, islice(regrets, len(swaps)), strict=True)
+    ]
+    felt = [one for one in found if abs(one.regret_change) >= SMALLEST]
+    return sorted(felt, key=lambda one: -abs(one.regret_change))
+
+
+def _swaps(own: Configuration, default: Configuration, model: ModelProfile) -> Iterator[Swap]:
     """Yield (choice, own value, the configuration with the default's choice instead)."""
     if own.method.name != default.method.name:
         yield (
@@ -70,9 +79,7 @@ def _swaps(
         yield from _swap(own, default, name)
 
 
-def _swap(
-    own: Configuration, default: Configuration, name: str
-) -> Iterator[tuple[str, str, Configuration]]:
+def _swap(own: Configuration, default: Configuration, name: str) -> Iterator[Swap]:
     value, usual = getattr(own, name), getattr(default, name)
     if value != usual:
         shown = f"{value:.3g}" if isinstance(value, float) else f"{value}"

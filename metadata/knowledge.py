@@ -185,20 +185,19 @@ class Knowledge:
         )
 
     def nearest_runs(
-        self, task: Task, configuration: Configuration, *, count: int
-    ) -> list[PastRun]:
-        """Return past runs like a configuration on a task, nearest first."""
-        return self.past.nearest(
-            task, gather(task, []).task_T, configuration, self.quality, count=count
-        )
+        self, task: Task, configurations: Sequence[Configuration], *, count: int
+    ) -> list[list[PastRun]]:
+        """Return past runs like each configuration on a task, nearest first."""
+        task_T = gather(task, []).task_T
+        return self.past.nearest(task, task_T, configurations, self.quality, count=count)
 
     def past_winners(self, task: Task, *, count: int) -> list[Configuration]:
         """Return configurations that won on similar tasks, rates carried over to this model."""
         return self.past.winners(task, gather(task, []).task_T, self.quality, count=count)
 
-    def effects(self, task: Task, configuration: Configuration) -> list[Effect]:
-        """Return what each choice that differs from the default's adds to the expected regret."""
-        return effects(task, configuration, self.quality)
+    def effects(self, task: Task, configurations: Sequence[Configuration]) -> list[list[Effect]]:
+        """Return of each what its choices, where not the default's, add to its expected regret."""
+        return effects(task, configurations, self.quality)
 
     def save(self, folder: Path) -> None:
         """Write this version to a folder, which is made where it is not there."""

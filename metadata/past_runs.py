@@ -1,6 +1,6 @@
 """Past runs to point at: those nearest to a question, and the winners of tasks like it.
 
-Axes: N past runs (one a row of the table), P pairs, F features.
+Axes: N past runs (one a row of the table), P pairs, C configurations, F features.
 """
 
 import json
@@ -55,20 +55,28 @@ class PastRuns:
     task_PT: Floats
 
     def nearest(
-        self, task: Task, task_T: Floats, configuration: Configuration, by: Quality, *, count: int
-    ) -> list[PastRun]:
-        """Return the runs nearest to a configuration on a task, nearest first.
+        self,
+        task: Task,
+        task_T: Floats,
+        configurations: Sequence[Configuration],
+        by: Quality,
+        *,
+        count: int,
+    ) -> list[list[PastRun]]:
+        """Return the runs nearest to each configuration on a task, nearest first.
 
         Distances of tasks and of configurations, each in its usual unit, add as squares.
         """
         scale_F = by.core.scale_F
-        reference_F = describe_alone([configuration], [task.model]) / scale_F
-        apart_N = squares(self.reference_NF / scale_F, reference_F)[:, 0]
-        apart_N = apart_N / by.core.usual_distance**2
+        reference_CF = describe_alone(configurations, [task.model] * len(configurations)) / scale_F
+        apart_CN = squares(reference_CF, self.reference_NF / scale_F) / by.core.usual_distance**2
         distance_P = by.distances.between(task_T, self.task_PT)
-        distance_N = np.sqrt(distance_P[self.pair_N] ** 2 + apart_N)
-        nearest = np.argsort(distance_N, kind="stable")[:count]
-        return [self._past(int(row), float(distance_N[row])) for row in nearest]
+        distance_CN = np.sqrt(distance_P[self.pair_N] ** 2 + apart_CN)
+        nearest_CN = np.argsort(distance_CN, axis=1, kind="stable")[:, :count]
+        return [
+            [self._past(int(row), float(distance_N[row])) for row in nearest_N]
+            for nearest_N, distance_N in zip(nearest_CN, distance_CN, strict=True)
+        ]
 
     def winners(
         self, task: Task, task_T: Floats, by: Quality, *, count: int

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from metadata.arrays import Booleans, Integers
-from metadata.columns import Columns, make_columns
+from metadata.columns import Columns, count, make_columns
+from metadata.counts import Counts
 from metadata.features import describe, describe_task
 from metadata.objectives import ROWS
 from metadata.priors import carry_over
@@ -52,6 +53,10 @@ class Pool:
         batch_size = ROWS[objective] * terms.batch_size
         return replace(self.columns, terms=replace(terms, **of_task, batch_size=batch_size))
 
+    def counts(self, model: ModelProfile) -> Counts:
+        """Return what the methods add to a model, as columns; kept for models asked for of late."""
+        return _counts(self, model)
+
     def are_of(self, methods: Collection[str], optimizers: Collection[str]) -> Booleans:
         """Say which are of some methods and of some optimizers, P."""
         kinds_K, kinds_P = self._kinds
@@ -68,6 +73,11 @@ class Pool:
         """Return one of them, its rate carried over to a model."""
         chosen = Configuration.model_validate_json(self.texts[row])
         return carry_over(chosen, known=REFERENCE.model, new=model)
+
+
+@lru_cache(maxsize=32)
+def _counts(pool: Pool, model: ModelProfile) -> Counts:
+    return count(pool.columns, model)
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,7 @@ import numpy as np
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant
 
 from metadata.checks import check
-from metadata.config_space import TABLES, TARGETS, build_space, is_active, narrowest
+from metadata.config_space import TABLES, TARGETS, active_names, build_space, narrowest
 from metadata.drawing import draw
 from metadata.errors import InvalidConfiguration
 from metadata.methods import METHODS
@@ -105,8 +105,8 @@ def asked(
     """
     space = build_space(model, methods=methods, optimizers=optimizers)
     values: Values = {name: ask(space[name]) for name in TABLES}
-    for name in space:
-        if name not in values and is_active(name, values):
+    for name in active_names(values):
+        if name not in values:
             values[name] = ask(space[name])
     return _decode(values, _base(model), model)
 
@@ -225,7 +225,7 @@ def values_of(configuration: Configuration, model: ModelProfile) -> Values:
     }
     for kind, named in chosen.items():
         values |= {f"{kind}:{values[kind]}:{name}": value for name, value in named.items()}
-    return {name: value for name, value in values.items() if is_active(name, values)}
+    return {name: values[name] for name in active_names(values) if name in values}
 
 
 def _moved(start: Values, space: ConfigurationSpace, rng: np.random.Generator) -> Values:
@@ -252,8 +252,7 @@ def _completed(values: Values, space: ConfigurationSpace) -> Values:
     same = {name.rpartition(":")[2]: value for name, value in values.items() if ":" in name}
     return {
         name: values[name] if name in values else _clipped(space[name], same)
-        for name in space
-        if is_active(name, values)
+        for name in active_names(values)
     }
 
 

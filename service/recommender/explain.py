@@ -1,10 +1,10 @@
 """Put a recommendation into words and numbers a person can check."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from metadata.knowledge import Forecast, Knowledge, PastRun
 from metadata.priors import for_objective
-from metadata.records import Task
 from service.recommender.fitting import Planned
 from service.recommender.recommend import Recommendation
 from service.recommender.schemas import (
@@ -28,15 +28,15 @@ def explain(
 ) -> RecommendationAnswer:
     """Return the whole answer of a recommendation."""
     question = recommendation.question
+    default, *configurations = _describe(
+        [DEFAULT_ROW, *recommendation.order], recommendation, known
+    )
     return RecommendationAnswer(
         id=f"rec-{question.content(known.version)[:24]}",
         created_at=now,
         training_objective=question.training_objective,
-        configurations=[
-            _describe_row(recommendation, row, known, rank=rank)
-            for rank, row in enumerate(recommendation.order, start=1)
-        ],
-        default=_describe_row(recommendation, DEFAULT_ROW, known, rank=0),
+        configurations=configurations,
+        default=default,
         front=[_point(recommendation, row) for row in recommendation.front],
         evidence=summarise(
             known,
@@ -57,8 +57,19 @@ def _asked_for(recommendation: Recommendation) -> list[str]:
     return [name for name in recommendation.question.methods or () if name in candidates]
 
 
+def _describe(
+    rows: Sequence[int], recommendation: Recommendation, known: Knowledge
+) -> list[RecommendedConfiguration]:
+    """Describe candidates; their places among `rows` are their ranks."""
+    reasons = _reasons([recommendation.candidates[row] for row in rows], recommendation, known)
+    return [
+        _describe_row(recommendation, row, known, rank=rank, why=why)
+        for rank, (row, why) in enumerate(zip(rows, reasons, strict=True))
+    ]
+
+
 def _describe_row(
-    recommendation: Recommendation, row: int, known: Knowledge, *, rank: int
+    recommendation: Recommendation, row: int, known: Knowledge, *, rank: int, why: Why
 ) -> RecommendedConfiguration:
     candidate, question = recommendation.candidates[row], recommendation.question
     forecast, plan = recommendation.forecast, candidate.plan
@@ -77,7 +88,7 @@ def _describe_row(
         steps=plan.steps,
         fits=bool(recommendation.fits_C[row]),
         pareto=bool(recommendation.pareto_C[row]),
-        why=_why(candidate, question.task, known),
+        why=why,
     )
 
 
@@ -114,16 +125,21 @@ def _interval(forecast: Forecast, name: str, row: int) -> Interval:
     )
 
 
-def _why(candidate: Planned, task: Task, known: Knowledge) -> Why:
-    near = known.nearest_runs(task, candidate.configuration, count=NEAREST_RUNS)
-    return Why(
-        source=candidate.source,
-        nearest_runs=[_near_run(one) for one in near],
-        effects=[
-            Effect(choice=one.choice, value=one.value, regret_change=one.regret_change)
-            for one in known.effects(task, candidate.configuration)
-        ],
-    )
+def _reasons(
+    candidates: Sequence[Planned], recommendation: Recommendation, known: Knowledge
+) -> list[Why]:
+    task, wanted = recommendation.question.task, [one.configuration for one in candidates]
+    near = known.nearest_runs(task, wanted, count=NEAREST_RUNS)
+    return [
+        Why(
+            source=candidate.source,
+            nearest_runs=[_near_run(one) for one in runs],
+            effects=[Effect(**one._asdict()) for one in effects],
+        )
+        for candidate, runs, effects in zip(
+            candidates, near, known.effects(task, wanted), strict=True
+        )
+    ]
 
 
 def _near_run(one: PastRun) -> NearRun:

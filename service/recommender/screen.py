@@ -90,8 +90,12 @@ def fitting(pool: Pool, question: Question, aim: Aim) -> Booleans:
 
 
 def _plans(pool: Pool, question: Question, aim: Aim) -> Plans:
-    columns = pool.suited(question.task, question.training_objective)
-    _, plans = fastest_plans(columns, question.task_in_rows, memory_bytes=aim.memory_bytes)
+    _, plans = fastest_plans(
+        pool.suited(question.task, question.training_objective),
+        question.task_in_rows,
+        memory_bytes=aim.memory_bytes,
+        counts=pool.counts(question.task.model),
+    )
     return plans
 
 

@@ -107,7 +107,7 @@ def _untried(names: Sequence[str]) -> str:
 
 
 def _gaps(known: Knowledge, task: Task) -> str:
-    near = known.nearest_runs(task, default_configuration(task), count=1)
+    near = known.nearest_runs(task, [default_configuration(task)], count=1)[0]
     gaps = _size_gaps(near[0].run, task) if near else []
     if not gaps:
         return "The evidence is far from this question, so quality is a first guess."

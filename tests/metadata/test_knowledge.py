@@ -228,7 +228,7 @@ def test_nearest_runs_of_a_known_configuration_on_its_own_task_are_itself(
 ) -> None:
     run = runs[3]
 
-    nearest = known.nearest_runs(run.task, run.configuration, count=3)
+    nearest = known.nearest_runs(run.task, [run.configuration], count=3)[0]
 
     assert nearest[0].run.configuration.key == run.configuration.key  # repeats stand for each other
     assert nearest[0].run.task.pair == run.task.pair
@@ -288,7 +288,7 @@ def test_a_run_of_a_user_on_new_data_is_in_the_evidence(
 
     assert after.evidence(own_task).runs == known.evidence(own_task).runs + 1
     assert after.evidence(own_task).tasks == known.evidence(own_task).tasks + 1
-    nearest = after.nearest_runs(own_task, own.configuration, count=1)[0]
+    nearest = after.nearest_runs(own_task, [own.configuration], count=1)[0][0]
     assert (nearest.run.id, nearest.regret) == ("own-run", None)
     assert compare(known, after)
 
@@ -298,7 +298,7 @@ def test_effects_say_what_each_choice_adds(known: Knowledge, task: Task) -> None
     optimizer = wrong.optimizer.model_copy(update={"learning_rate": 0.2})
     wrong = wrong.model_copy(update={"optimizer": optimizer, "epochs": 9.0})
 
-    found = known.effects(task, wrong)
+    found = known.effects(task, [wrong])[0]
 
     by_choice = {one.choice: one for one in found}
     assert set(by_choice) <= {"learning_rate", "epochs"}
@@ -307,12 +307,12 @@ def test_effects_say_what_each_choice_adds(known: Knowledge, task: Task) -> None
 
 
 def test_the_default_has_no_effects(known: Knowledge, task: Task) -> None:
-    assert known.effects(task, default_configuration(task)) == []
+    assert known.effects(task, [default_configuration(task)]) == [[]]
 
 
 def test_effects_of_every_method_can_be_asked(known: Knowledge, task: Task) -> None:
     for one in sample(task.model, count=30, rng=np.random.default_rng(2)):
-        found = known.effects(task, one)
+        found = known.effects(task, [one])[0]
 
         sizes = [abs(effect.regret_change) for effect in found]
         assert sizes == sorted(sizes, reverse=True)
