@@ -22,6 +22,7 @@ from metadata.left_out_models import Left, left_out
 from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
+from metadata.spending import BUDGETS
 from metadata.surrogates.rehearsal import COUNTS
 from metadata.table import build_table
 
@@ -210,8 +211,21 @@ def _print_evaluation(console: Console, result: Evaluation) -> None:
     table.add_row("ours - portfolio", *(f"{result.difference[k].mean:+.3f}" for k in COUNTS))
     table.add_row("90 % interval", *(_interval(result.difference[k]) for k in COUNTS))
     console.print(table)
+    if result.spent:
+        console.print(_spent_table(result))
     for line in _lines(result):
         console.print(line, highlight=False)
+
+
+def _spent_table(result: Evaluation) -> RichTable:
+    table = RichTable(title="Mean regret of what is found in the time of so many default runs")
+    table.add_column("default runs", no_wrap=True)
+    for budget in BUDGETS:
+        table.add_column(str(budget), justify="right", no_wrap=True)
+    for name, by_budget in result.spent.items():
+        style = "bold" if name == "ours" else ""
+        table.add_row(TITLES[name], *(f"{by_budget[b]:.3f}" for b in BUDGETS), style=style)
+    return table
 
 
 def _print_left_out(console: Console, figures: Mapping[str, Any]) -> None:

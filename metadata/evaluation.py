@@ -21,6 +21,7 @@ from metadata.kinds import Kind, restrict
 from metadata.players import nearest_configuration, players
 from metadata.records import Configuration, Run, Task
 from metadata.space import default_configuration, width_rule_configuration
+from metadata.spending import BUDGETS, spend
 from metadata.surrogates.memory import PEAK_BYTES
 from metadata.surrogates.portfolio import scenarios_of
 from metadata.surrogates.rehearsal import COUNTS
@@ -57,6 +58,8 @@ class Evaluation:
     Attributes:
         regret: Mean regret of each player by list length.
         median: Median over datasets, the same way.
+        spent: Mean regret of each player by time spent, in runs of the default; empty where the
+            costs of runs are not known.
         difference: Ours less the portfolio's by list length.
         tau: Kendall's rank correlation of forecast and true regret within a pair.
         coverage: Share of true regrets inside their 90 % interval, within datasets.
@@ -70,6 +73,7 @@ class Evaluation:
     rows: int
     regret: dict[str, dict[int, float]]
     median: dict[str, dict[int, float]]
+    spent: dict[str, dict[int, float]]
     difference: dict[int, Spread]
     tau: Spread
     coverage: Spread
@@ -86,6 +90,7 @@ class Evaluation:
             "tasks": self.datasets,
             "regret": _by_text(self.regret),
             "median": _by_text(self.median),
+            "regret_by_default_runs_spent": _by_text(self.spent),
             "pairs": self.pairs,
             "rows": self.rows,
             "difference": {str(count): vars(one) for count, one in self.difference.items()},
@@ -103,6 +108,7 @@ class Fold:
     """What one dataset showed: means over its pairs."""
 
     regret: dict[str, Floats]
+    spent: dict[str, Floats]
     tau: float
     coverage: float
     stands_on: str
@@ -187,6 +193,7 @@ def _play(table: Table, group: int, rules: Mapping[str, Rule], quality: Quality)
     seen = [_judge(table, int(pair), quality) for pair in pairs]
     return Fold(
         regret=regret,
+        spent=_mean_of_each([spend(game) for game in rounds]),
         tau=float(np.mean([tau for tau, _ in seen])),
         coverage=float(np.mean([share for _, share in seen])),
         stands_on="learnt" if quality.view.trust else "portfolio",
@@ -219,6 +226,10 @@ def _summarise(
         rows=int(np.isfinite(table.regret_N).sum()),
         regret={name: _by_count(values.mean(axis=0)) for name, values in regret.items()},
         median={name: _by_count(np.median(values, axis=0)) for name, values in regret.items()},
+        spent={
+            name: dict(zip(BUDGETS, value_B.tolist(), strict=True))
+            for name, value_B in _mean_of_each([fold.spent for fold in folds]).items()
+        },
         difference={
             count: bootstrap(lead_GQ[:, q], rng=rng, draws=draws) for q, count in enumerate(COUNTS)
         },
@@ -231,6 +242,12 @@ def _summarise(
         groups=tuple(int(group) for group in groups),
         by_dataset=regret,
     )
+
+
+def _mean_of_each(figures: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    """Return the mean of each player's figures over those that have any."""
+    told = [one for one in figures if one]
+    return {name: np.mean([one[name] for one in told], axis=0) for name in (told or [{}])[0]}
 
 
 def bootstrap(value_G: Floats, *, rng: np.random.Generator, draws: int) -> Spread:

@@ -25,6 +25,7 @@ class Round:
         portfolio: Columns in the order of the greedy portfolio of the other datasets.
         ours: Columns in our order.
         firsts: Where each rule of thumb begins.
+        cost_K: Seconds of each over those of the default, where they are known.
     """
 
     regret_K: Floats
@@ -32,6 +33,7 @@ class Round:
     portfolio: Integers
     ours: Integers
     firsts: Mapping[str, int] = field(default_factory=dict)
+    cost_K: Floats | None = None
 
 
 Player = Callable[[Round, Sequence[int]], Floats]

@@ -10,17 +10,19 @@ from functools import cached_property
 import numpy as np
 
 from metadata.arrays import Floats, Integers
+from metadata.surrogates.scenarios import balance
 
 # A feature that is all but constant over the known tasks gets this scale, or a model of another
 # size would be infinitely far from tasks of a single one: a size of 1.4 times (half a doubling)
 # or a share of a tenth is a usual step.
 SMALLEST_LOG_SCALE = 0.5
 SMALLEST_SHARE_SCALE = 0.1
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """Scaled Euclidean distances to known pairs.
+    """Scaled Euclidean distances to known pairs, datasets weighing alike in what is usual.
 
     Attributes:
         known_TF: Features of the known pairs.
@@ -37,7 +39,8 @@ class Distances:
     @cached_property
     def scale(self) -> Floats:
         """Return the spread of each compared feature over the known pairs, B."""
-        spread_B = self.known_TF[:, self.compared_B].std(axis=0)
+        known_TB, weight_T = self.known_TF[:, self.compared_B], balance(self.group_T)
+        spread_B = np.sqrt(weight_T @ (known_TB - weight_T @ known_TB) ** 2)
         scale_B: Floats = np.maximum(spread_B, self.smallest_B)
         return scale_B
 
@@ -54,7 +57,10 @@ class Distances:
     @cached_property
     def unit(self) -> float:
         """Return the usual distance of a known pair to the nearest of another dataset."""
-        return max(float(np.median(self._nearest)), 1e-6)
+        order_T = np.argsort(self._nearest)
+        below_T = np.cumsum(balance(self.group_T)[order_T])
+        median = order_T[np.searchsorted(below_T, 0.5 - ROUNDING)]
+        return max(float(self._nearest[median]), 1e-6)
 
     @cached_property
     def usual(self) -> Floats:

@@ -18,7 +18,7 @@ import numpy as np
 
 from metadata.arrays import Floats, Integers
 from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.scenarios import balance, fill
+from metadata.surrogates.scenarios import balance, fill, group_means
 
 LOOKED_AT = ("log2_examples",)
 OF_BASE = (
@@ -28,7 +28,7 @@ OF_BASE = (
     "log2_vocabulary",
     "tied_embeddings",
 )
-RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)  # in pairs: so many count against what is learnt
+RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0)  # in datasets: so many count against what is learnt
 SMALLEST = 1e-12
 SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
 
@@ -91,7 +91,7 @@ def fit_leanings(scenarios: Scenarios, *, ridge: float) -> Leanings:
     scale_J = np.where(spread_J > SMALLEST_SPREAD, spread_J, np.inf)
     filled_TK = fill(scenarios.regret_TK, weight_T)
     scaled_TJ = (looked_TJ - mean_J) / scale_J
-    weighed_TJ = scaled_TJ * weight_T[:, None] * len(weight_T)
+    weighed_TJ = scaled_TJ * weight_T[:, None] * len(np.unique(scenarios.group_T))
     gram_JJ = weighed_TJ.T @ scaled_TJ + ridge * np.eye(len(mean_J))
     slope_JK = np.linalg.solve(gram_JJ, weighed_TJ.T @ (filled_TK - weight_T @ filled_TK))
     return Leanings(
@@ -128,6 +128,34 @@ def try_ridges(scenarios: Scenarios) -> Trial:
     )
     trust = float(np.clip(product / max(square, SMALLEST), 0.0, 1.0))
     return Trial(ridge=RIDGES[best], trust=trust, shift_TK=shift_TK)
+
+
+def change_left_out(scenarios: Scenarios) -> Floats:
+    """Return what is believed to change on each pair by the other datasets alone, T x K.
+
+    They choose the strength and the trust too.
+    """
+    change_TK = np.empty_like(scenarios.regret_TK)
+    for group in np.unique(scenarios.group_T):
+        held_T = scenarios.group_T == group
+        others = scenarios.take(~held_T)
+        trial = try_ridges(others)
+        leanings = fit_leanings(others, ridge=trial.ridge)
+        change_TK[held_T] = [
+            trial.trust * leanings.shift(task_T) for task_T in scenarios.task_TT[held_T]
+        ]
+    return change_TK
+
+
+def errors_saved(scenarios: Scenarios, change_TK: Floats) -> Floats:
+    """Return by how much a change, said of each dataset left out, lowers its mean square error, G.
+
+    The error without it is to the mean of the other datasets, over all of the core that was run.
+    """
+    differs_TK = scenarios.regret_TK - _means_of_others(scenarios)
+    saved_TK = differs_TK**2 - (differs_TK - change_TK) ** 2
+    saved_T1 = np.nanmean(saved_TK, axis=1, keepdims=True)
+    return group_means(saved_T1, scenarios.group_T)[:, 0]
 
 
 def _means_of_others(scenarios: Scenarios) -> Floats:

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from metadata.features import TASK_FEATURES
-from metadata.surrogates.leanings import LOOKED_AT, OF_BASE, RIDGES, fit_leanings, try_ridges
+from metadata.held_out import is_proven
+from metadata.surrogates.leanings import (
+    LOOKED_AT,
+    OF_BASE,
+    RIDGES,
+    change_left_out,
+    errors_saved,
+    fit_leanings,
+    try_ridges,
+)
 from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.rehearsal import rehearse, rehearse_learnt
+from metadata.surrogates.rehearsal import rehearse
 
 EXAMPLES = TASK_FEATURES.index("log2_examples")
 
@@ -73,10 +82,25 @@ def test_noise_is_drawn_to_nothing() -> None:
 def test_the_first_run_of_the_learnt_list_is_the_one_that_suits() -> None:
     known = scenarios()
 
-    learnt, portfolio = rehearse_learnt(known, counts=(1, 2)), rehearse(known, counts=(1, 2))
+    learnt, portfolio = (
+        rehearse(known, counts=(1, 2), change_TK=change)
+        for change in (change_left_out(known), None)
+    )
 
     assert learnt[:, 0].mean() < 0.8 * portfolio[:, 0].mean()
     assert learnt[:, 1].mean() == pytest.approx(portfolio[:, 1].mean(), abs=0.05)
+
+
+def test_errors_fall_where_the_rule_is_true_of_datasets_left_out_and_not_where_it_is_noise() -> (
+    None
+):
+    of_rule, of_noise = (
+        errors_saved(known, change_left_out(known))
+        for known in (scenarios(is_true=True), scenarios(is_true=False))
+    )
+
+    assert is_proven(of_rule)
+    assert not is_proven(of_noise)
 
 
 def test_a_dataset_left_out_says_nothing_of_itself() -> None:

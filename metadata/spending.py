@@ -1,0 +1,61 @@
+"""What players have found once so much time is spent, rather than after so many runs.
+
+Time is told in units of one run of the default. All go through their lists alike: what no longer
+fits in the time that is left is passed over, as anyone would who has a forecast.
+
+Axes: K core configurations, O orders, B budgets.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from metadata.arrays import Floats, Integers
+from metadata.players import Round
+from metadata.regret import WORST_REGRET
+
+BUDGETS = (1, 2, 4, 8, 16)  # runs of the default
+SHUFFLES = 200  # of what a player tries at random
+SLACK = 1e-9
+
+
+def spend(game: Round, budgets: Sequence[int] = BUDGETS) -> dict[str, Floats]:
+    """Return each player's mean regret within each budget, B; empty where no cost is known."""
+    if game.cost_K is None:
+        return {}
+    return {
+        name: np.mean([best_within(game, order, budgets) for order in orders], axis=0)
+        for name, orders in _orders(game).items()
+    }
+
+
+def best_within(game: Round, order: Sequence[int] | Integers, budgets: Sequence[int]) -> Floats:
+    """Return the least regret of what an order tries within each budget, B.
+
+    Where nothing fits it is that of a failure.
+    """
+    assert game.cost_K is not None
+    found = []
+    for budget in budgets:
+        left, best = budget + SLACK, WORST_REGRET
+        for column in order:
+            if game.cost_K[column] <= left:
+                left -= game.cost_K[column]
+                best = min(best, float(game.regret_K[column]))
+        found.append(best)
+    return np.array(found)
+
+
+def _orders(game: Round) -> Mapping[str, Sequence[Integers]]:
+    rng = np.random.default_rng(0)
+    random = [rng.permutation(len(game.regret_K)) for _ in range(SHUFFLES)]
+    return {
+        "random": random,
+        **{
+            rule: [np.concatenate([[first], order[order != first]]) for order in random]
+            for rule, first in game.firsts.items()
+        },
+        "best_average": [np.argsort(game.mean_K, kind="stable")],
+        "portfolio": [game.portfolio],
+        "ours": [game.ours],
+    }
