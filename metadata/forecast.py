@@ -4,9 +4,11 @@ Axes: C candidates.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from metadata.arrays import Floats
+from metadata.arrays import Floats, Integers
 from metadata.records import Configuration, ModelProfile
+from metadata.surrogates.spec import Described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,11 @@ class Forecast:
     """What is expected of each candidate, C; `low` and `high` are the ends of 90 % intervals.
 
     `failure` is the probability that training fails by itself, which `regret` has priced in;
-    `forgotten` the nats per token lost on text of the base's own.
+    `forgotten` the nats per token lost on text of the base's own. `described` is what all was
+    forecast from.
     """
 
+    described: Described
     regret: Floats
     regret_low: Floats
     regret_high: Floats
@@ -44,3 +48,11 @@ class Forecast:
     forgotten: Floats
     forgotten_low: Floats
     forgotten_high: Floats
+
+    def take(self, rows: Integers) -> "Forecast":
+        """Return the forecast of some candidates."""
+        taken: dict[str, Any] = {
+            name: value.take(rows) if isinstance(value, Described) else value[rows]
+            for name, value in vars(self).items()
+        }
+        return Forecast(**taken)

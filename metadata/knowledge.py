@@ -50,7 +50,7 @@ __all__ = [
 
 SHIPPED_KNOWLEDGE = Path(__file__).parent / "data" / "knowledge"
 PORTFOLIO_LENGTH = 16
-PRESCREENED = 128  # candidates that a list is chosen from, before any is described
+PRESCREENED = 128  # candidates that a list is chosen from
 # Mean regret at 1 by which a new version may lose to the old and still be called no worse: far
 # below the standard error of such a mean over a few dozen datasets, which is .03 to .06.
 TOLERANCE = 0.01
@@ -116,6 +116,7 @@ class Knowledge:
         default_regret = float(regret.expected_C[-1])
         beats_C = quality.beats(regret.expected_C, default_regret, scene.distance)
         return Forecast(
+            described=candidates.take(np.arange(len(configurations))),
             regret=regret.expected_C[:-1],
             regret_low=regret.low_C[:-1],
             regret_high=regret.high_C[:-1],
@@ -155,15 +156,7 @@ class Knowledge:
         """Return the nats per token that one unit of regret is worth, the median over pairs."""
         return self._forgetting.nats_of_regret
 
-    def pick(
-        self,
-        task: Task,
-        configurations: Sequence[Configuration],
-        forecast: Forecast,
-        *,
-        count: int,
-        kind: Kind = "free",
-    ) -> list[int]:
+    def pick(self, forecast: Forecast, *, count: int, kind: Kind = "free") -> list[int]:
         """Return a list of candidates that is good and different, best first, as row numbers.
 
         Each entry lowers the expected regret of the best so far the most; `forecast.regret` may
@@ -171,8 +164,8 @@ class Knowledge:
         what is not known of them.
         """
         first = np.sort(np.argsort(forecast.regret, kind="stable")[: max(PRESCREENED, count)])
-        candidates = gather(task, [configurations[row] for row in first])
-        picked = self.quality.of(kind).pick(candidates, forecast.regret[first], count=count)
+        few = forecast.take(first)
+        picked = self.quality.of(kind).pick(few.described, few.regret, count=count)
         return [int(row) for row in first[picked]]
 
     def evidence(self, task: Task) -> Evidence:

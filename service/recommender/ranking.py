@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from metadata.arrays import Booleans, Floats, Integers
+from metadata.arrays import Booleans, Floats
 from metadata.kinds import Kind
 from metadata.knowledge import Forecast, Knowledge
 from metadata.methods import METHODS
@@ -31,11 +31,6 @@ REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
 LOOKED_AT = 4  # times the count: some of what is picked is too like the rest
 LONGEST_FRONT = 20  # points: what a table shows at a glance
 ALIKE_TIMES = 2.0  # rank, rate, batch and epochs that differ by less make no different list
-_FIELDS = (
-    "regret", "regret_low", "regret_high", "beats_default",
-    "seconds", "seconds_low", "seconds_high", "bytes", "bytes_low", "bytes_high",
-    "failure", "forgotten", "forgotten_low", "forgotten_high",
-)  # fmt: skip
 
 
 def rank(
@@ -49,15 +44,15 @@ def rank(
 ) -> list[int]:
     """Return at most `question.count` rows of C that fit, best first."""
     rows_B = np.flatnonzero(fits_C)
-    fitting = _less_forgotten(take(forecast, rows_B), question.forgetting_weight, known)
+    fitting = _less_forgotten(forecast.take(rows_B), question.forgetting_weight, known)
     if question.objective == "cheapest":
         kept = np.flatnonzero(_given_away(fitting) <= question.cheapest_within)
-        rows_B, fitting = rows_B[kept], _by_seconds(take(fitting, kept))
+        rows_B, fitting = rows_B[kept], _by_seconds(fitting.take(kept))
     elif question.objective == "balanced":
         fitting = _traded(fitting)
     configurations = [candidates[row].configuration for row in rows_B]
     enough = min(LOOKED_AT * question.count, len(rows_B))
-    picked = known.pick(question.task, configurations, fitting, count=enough, kind=kind)
+    picked = known.pick(fitting, count=enough, kind=kind)
     order = _unlike_first(picked, configurations)
     return [int(rows_B[row]) for row in order[: question.count]]
 
@@ -68,7 +63,7 @@ def beyond_margin(
     """Say how many that fit the cheapest was not looked for among, as an exclusion."""
     if question.objective != "cheapest":
         return []
-    fitting = take(forecast, np.flatnonzero(fits_C))
+    fitting = forecast.take(np.flatnonzero(fits_C))
     given_B = _given_away(_less_forgotten(fitting, question.forgetting_weight, known))
     left_B = given_B[given_B > question.cheapest_within]
     if not left_B.size:
@@ -119,11 +114,6 @@ def _sizes(configuration: Configuration) -> tuple[float, ...]:
         float(configuration.batch_size),
         configuration.epochs,
     )
-
-
-def take(forecast: Forecast, rows: Integers) -> Forecast:
-    """Return the forecast of some candidates."""
-    return replace(forecast, **{name: getattr(forecast, name)[rows] for name in _FIELDS})
 
 
 def is_pareto(forecast: Forecast, fits_C: Booleans) -> Booleans:
