@@ -19,13 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from metadata.errors import PeftwiseError
 from metadata.methods import METHODS
 from metadata.records import RunState
-from metadata.runs_file import write_runs
-from training_worker.campaigns import rerun
+from training_worker.campaigns import merging, rerun
 from training_worker.campaigns.plan import PHASES, Item, plan_items
 from training_worker.campaigns.pool import work_off
-from training_worker.campaigns.probes import with_probes
 from training_worker.campaigns.results import Results
-from training_worker.campaigns.shards import done_ids, read_shards
+from training_worker.campaigns.shards import done_ids
 from training_worker.campaigns.sources import find_sources
 
 BASE_MODEL = "peftwise-tiny"
@@ -106,27 +104,10 @@ def _campaign(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _merge(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training_worker campaign merge", description="Make one file of all runs."
-    )
-    parser.add_argument("--output", type=Path, action="append", required=True, help="may repeat")
-    parser.add_argument("--to", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument("--base-model", action="append", help="probe it on its data; may repeat")
-    parser.add_argument("--data", type=Path, help="folder of *.jsonl, for these probes")
-    options = parser.parse_args(arguments)
-    runs = read_shards(options.output)
-    if options.base_model:
-        runs = list(with_probes(runs, options.data, options.base_model))
-    write_runs(options.to, runs)
-    states = Counter(run.state for run in runs)
-    groups = len({run.task.dataset.group for run in runs})
-    ended = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    sys.stdout.write(f"{options.to}: {len(runs)} runs over {groups} datasets ({ended})\n")
-    return 0
-
-
-COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"merge": _merge, "rerun": rerun.main}
+COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "merge": merging.main,
+    "rerun": rerun.main,
+}
 
 
 def _bar() -> Progress:

@@ -13,7 +13,10 @@ from training_worker.probe import probe
 def with_probes(
     runs: Sequence[Run], data: Path | None, base_models: Sequence[str]
 ) -> Iterator[Run]:
-    """Yield the runs, with the probe of their pair where base model and dataset are at hand."""
+    """Yield the runs, with the probe of their pair where base model and dataset are at hand.
+
+    Others keep the one that they have.
+    """
     found = find_pairs(find_sources(data), base_models)
     pairs = {pair.task.pair: pair for pair in found}
 
@@ -25,6 +28,7 @@ def with_probes(
         return probe(pair.base_model, examples_of(pair.sized).train, device="cpu")
 
     for run in runs:
-        dataset = run.task.dataset.model_copy(update={"probe": of(run.task.pair)})
+        known = of(run.task.pair) or run.task.dataset.probe
+        dataset = run.task.dataset.model_copy(update={"probe": known})
         task = run.task.model_copy(update={"dataset": dataset})
         yield run.model_copy(update={"task": task})

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from metadata.records import Run, RunState
-from metadata.runs_file import read_runs
+from metadata.records import Probe, Run, RunState
+from metadata.runs_file import read_runs, write_runs
 from metadata.table import build_table
 from training_worker import campaign
+from training_worker.calibration.command import main as calibrate
 from training_worker.campaigns.pairs import find_pairs
 from training_worker.campaigns.plan import (
     Item,
@@ -157,6 +158,49 @@ def test_a_merged_run_is_probed_and_trained_again_bit_for_bit(
     assert run.task.dataset.probe.gradient_norm is not None
     assert status == 0
     assert capsys.readouterr().out.endswith(f"{run.task.model.id}: equal\n1 of 1 hold\n")
+
+
+def test_a_table_made_before_is_added_and_keeps_its_probes(
+    data: Path, tmp_path: Path, items: list[Item], scored: Scored
+) -> None:
+    old, new = (scored(item, 1.0) for item in items[:2])
+    profile = old.task.dataset.model_copy(update={"probe": Probe(loss_mean=2.5, loss_spread=0.5)})
+    old = old.model_copy(update={"task": old.task.model_copy(update={"dataset": profile})})
+    before, merged, shards = tmp_path / "old.parquet", tmp_path / "runs.parquet", tmp_path / "new"
+    write_runs(before, [old])
+    append(new_shard(shards), new)
+    append(new_shard(shards), scored(items[0], 2.0))  # the same run again: what is known stands
+
+    status = campaign.main(
+        ["merge", "--output", str(shards), "--add", str(before), "--to", str(merged)]
+    )
+
+    found = {run.id: run for run in read_runs(merged)}
+    assert status == 0
+    assert found.keys() == {old.id, new.id}
+    assert found[old.id].score == 1.0
+    assert found[old.id].task.dataset.probe == profile.probe
+
+
+def test_runs_are_known_by_the_speed_of_the_machine_that_was_measured(
+    tmp_path: Path, items: list[Item], scored: Scored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, shards, merged = scored(items[0], 1.0), tmp_path / "shards", tmp_path / "runs.parquet"
+    append(new_shard(shards), run)
+    calibration = tmp_path / "machine.json"
+    calibrate(["--device", "cpu", "--seconds", "1", "--json"])
+    calibration.write_text(capsys.readouterr().out)
+    asked = ["merge", "--output", str(shards), "--to", str(merged), "--calibration"]
+
+    statuses = [campaign.main([*asked, str(file)]) for file in (calibration, shards)]
+
+    (found,) = read_runs(merged)
+    device = found.task.device
+    assert statuses == [0, 2]
+    assert "is not what `python -m training_worker calibrate --json`" in capsys.readouterr().err
+    assert device.name == run.task.device.name + ", measured"
+    assert device.memory_bytes == run.task.device.memory_bytes
+    assert device.bf16_tflops != run.task.device.bf16_tflops
 
 
 def test_a_run_that_scores_otherwise_is_told(
