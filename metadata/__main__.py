@@ -22,7 +22,6 @@ from metadata.left_out_models import Left, left_out
 from metadata.outside import OUTSIDE_RULES, read_table
 from metadata.published import read_figures
 from metadata.runs_file import SHIPPED_RUNS, read_runs, write_runs
-from metadata.spending import BUDGETS
 from metadata.surrogates.rehearsal import COUNTS
 from metadata.table import build_table
 
@@ -197,50 +196,41 @@ def _print_counts(console: Console, name: str, counts: Counter[str]) -> None:
 
 
 def _print_evaluation(console: Console, result: Evaluation) -> None:
-    table = RichTable(
-        title=f"Mean regret of the best so far, one of {result.datasets} datasets left out "
-        "(0: best of the core, 1: its median)"
+    table = _regret_table(
+        f"Mean regret of the best so far, one of {result.datasets} datasets left out "
+        "(0: best of the core, 1: its median)",
+        "runs",
+        result.regret,
     )
-    table.add_column("runs", no_wrap=True)
-    for count in COUNTS:
-        table.add_column(str(count), justify="right", no_wrap=True)
-    for name, by_count in result.regret.items():
-        style = "bold" if name == "ours" else ""
-        table.add_row(TITLES[name], *(f"{by_count[k]:.3f}" for k in COUNTS), style=style)
     table.add_section()
     table.add_row("ours - portfolio", *(f"{result.difference[k].mean:+.3f}" for k in COUNTS))
     table.add_row("90 % interval", *(_interval(result.difference[k]) for k in COUNTS))
     console.print(table)
     if result.spent:
-        console.print(_spent_table(result))
+        title = "Mean regret of what is found in the time of so many default runs"
+        console.print(_regret_table(title, "default runs", result.spent))
     for line in _lines(result):
         console.print(line, highlight=False)
 
 
-def _spent_table(result: Evaluation) -> RichTable:
-    table = RichTable(title="Mean regret of what is found in the time of so many default runs")
-    table.add_column("default runs", no_wrap=True)
-    for budget in BUDGETS:
-        table.add_column(str(budget), justify="right", no_wrap=True)
-    for name, by_budget in result.spent.items():
-        style = "bold" if name == "ours" else ""
-        table.add_row(TITLES[name], *(f"{by_budget[b]:.3f}" for b in BUDGETS), style=style)
-    return table
-
-
 def _print_left_out(console: Console, figures: Mapping[str, Any]) -> None:
     for name, regret in figures["regret"].items():
-        table = RichTable(title=f"Mean regret of the best so far, {name}")
-        table.add_column("runs", no_wrap=True)
-        for count in COUNTS:
-            table.add_column(str(count), justify="right", no_wrap=True)
-        for player, by_count in regret.items():
-            style = "bold" if player == "ours" else ""
-            table.add_row(TITLES[player], *(f"{by_count[k]:.3f}" for k in COUNTS), style=style)
-        console.print(table)
+        console.print(_regret_table(f"Mean regret of the best so far, {name}", "runs", regret))
     if "ratio" in figures:
         shown = _shown(Spread(**figures["ratio"]))
         console.print(f"ours at 1, unknown over known: {shown}", highlight=False)
+
+
+def _regret_table(title: str, of: str, regret: Mapping[str, Mapping[int, float]]) -> RichTable:
+    """Return a row for each player and a column for each number of what `of` names."""
+    table = RichTable(title=title)
+    table.add_column(of, no_wrap=True)
+    for number in next(iter(regret.values())):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for player, by_number in regret.items():
+        style = "bold" if player == "ours" else ""
+        table.add_row(TITLES[player], *(f"{one:.3f}" for one in by_number.values()), style=style)
+    return table
 
 
 def _lines(result: Evaluation) -> list[str]:

@@ -146,11 +146,10 @@ def _answer_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
 
 def _front_table(answer: RecommendationAnswer, *, is_wide: bool) -> Table:
     """Return what no candidate beats; those that are listed too with their rank."""
-    ranks = {one.configuration.key: str(one.rank) for one in answer.configurations}
     table = make_table("", "Method", right=(*_own(is_wide), "Regret", "Time", "Memory", "Cost"))
     for point in answer.front:
         table.add_row(
-            ranks.get(point.configuration.key, ""),
+            str(point.rank or ""),
             *_chosen(point.configuration, is_wide=is_wide),
             wording.decimal(point.expected_regret),
             wording.duration(point.train_seconds.expected),

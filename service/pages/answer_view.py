@@ -85,10 +85,9 @@ def view_option(option: RecommendedConfiguration, *, largest: float) -> contexts
 
 
 def _front(answer: RecommendationAnswer) -> tuple[contexts.FrontLine, ...]:
-    ranks = {one.configuration.key: str(one.rank) for one in answer.configurations}
     return tuple(
         contexts.FrontLine(
-            rank=ranks.get(point.configuration.key, ""),
+            rank=str(point.rank or ""),
             sentence=wording.capitalised(wording.sentence(point.configuration)),
             regret=wording.decimal(point.expected_regret),
             time=wording.duration(point.train_seconds.expected),

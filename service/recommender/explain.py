@@ -94,7 +94,9 @@ def _describe_row(
 
 def _point(recommendation: Recommendation, row: int) -> FrontPoint:
     forecast, candidate = recommendation.forecast, recommendation.candidates[row]
+    order = recommendation.order
     return FrontPoint(
+        rank=order.index(row) + 1 if row in order else None,
         configuration=for_objective(candidate.configuration, recommendation.question.learnt),
         expected_regret=float(forecast.regret[row]),
         train_seconds=_interval(forecast, "seconds", row),

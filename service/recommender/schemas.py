@@ -172,8 +172,12 @@ class RecommendedConfiguration(Record):
 
 
 class FrontPoint(Record):
-    """A configuration that no candidate beats in expected regret, time and memory at once."""
+    """A configuration that no candidate beats in expected regret, time and memory at once.
 
+    `rank` is its place in the list, null where it is not in it.
+    """
+
+    rank: int | None
     configuration: Configuration
     expected_regret: float
     train_seconds: Interval

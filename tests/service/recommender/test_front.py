@@ -57,6 +57,11 @@ def test_the_front_is_what_fits_and_none_beats_the_fastest_first(ask: Ask) -> No
     for one in costs:
         for other in costs:
             assert one == other or any(a > b for a, b in zip(other, one, strict=True))
+    ranks = {one.configuration.key: one.rank for one in given.configurations}
+    assert [one.rank for one in given.front] == [
+        ranks.get(one.configuration.key) for one in given.front
+    ]
+    assert any(one.rank for one in given.front)
     assert all(one.train_seconds.high <= 600 for one in given.front)
     assert all(one.peak_memory_bytes.high <= 20 * 2**30 for one in given.front)
 
