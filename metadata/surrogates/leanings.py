@@ -1,10 +1,10 @@
 """How the regret of each core configuration leans with the base model and what there is to learn.
 
 A ridge regression for each configuration, all with one strength, on what matters first: how many
-examples there are, and which of the base models that were run it is; one that was not leans by the
-examples alone. With the length of completions and the tokens to learn against the size of the model
-beside these, and with boosted trees on all features, a few dozen datasets gave noise, and what it
-chose was worse than the portfolio on datasets left out of the decision to leave it.
+examples there are, how large the base model is, and which of those that were run it is; one that
+was not leans by examples and size. With the length of completions and the tokens to learn against
+the size of the model beside these, and with boosted trees on all features, a few dozen datasets
+gave noise, and what it chose was worse than the portfolio on datasets left out.
 Paper: Hoerl, Kennard (1970), Ridge Regression.
 
 Axes: T past pairs, K core configurations, L task features looked at, M base models that were run,
@@ -20,7 +20,7 @@ from metadata.arrays import Floats, Integers
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import balance, fill, group_means
 
-LOOKED_AT = ("log2_examples",)
+LOOKED_AT = ("log2_examples", "log2_parameters")
 OF_BASE = (
     "log2_parameters",
     "log2_hidden_size",
