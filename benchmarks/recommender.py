@@ -8,7 +8,8 @@ allowed; adapters only; half the memory, or half the time, of a usual run) every
 out in turn, and each player's best of the first 1, 2, 4, 8, 16 runs is scored by regret: 0 for the
 best configuration of the core, 1 for its median, 2 for a failure. Printed beside the means are
 ours over the portfolio's and over the width rule's, each with its paired bootstrap interval over
-datasets, Kendall's tau and the coverage of 90 % intervals; the same over real datasets only.
+datasets, Kendall's tau and the coverage of 90 % intervals; the same over real datasets only; and
+regret by the time that is spent, in runs of the default.
 
 Peers: random; the default LoRA; the default at the width rule's rate; what OpenAI's fine-tuning
 endpoint documented as its automatic choice (4 epochs, batches of 0.2 % of the examples, at most
@@ -40,6 +41,7 @@ from metadata.kinds import KINDS, Kind, restrict
 from metadata.records import Configuration, Task
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.space import width_rule_configuration
+from metadata.spending import BUDGETS
 from metadata.surrogates.portfolio import scenarios_of
 from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.scenarios import balance, best_so_far, fill
@@ -116,6 +118,9 @@ def _print(kind: Kind, result: Evaluation, table: Table) -> dict[str, Any]:
     print(f"{'regret of the best of the first':34}" + "".join(f"{k:>8}" for k in COUNTS))
     for name, by_count in result.regret.items():
         print(f"  {name:32}" + "".join(f"{by_count[k]:8.3f}" for k in COUNTS))
+    print(f"{'regret in the time of default runs':34}" + "".join(f"{k:>8}" for k in BUDGETS))
+    for name, by_budget in result.spent.items():
+        print(f"  {name:32}" + "".join(f"{by_budget[k]:8.3f}" for k in BUDGETS))
     real = np.array([not name.startswith(GENERATED) for name in _groups(table, result)])
     ratios = {}
     for where, mask in (("all", np.ones(len(real), dtype=bool)), ("real", real)):
