@@ -119,7 +119,7 @@ def _print(kind: Kind, result: Evaluation, table: Table) -> dict[str, Any]:
     for name, by_count in result.regret.items():
         print(f"  {name:32}" + "".join(f"{by_count[k]:8.3f}" for k in COUNTS))
     print(f"{'regret in the time of default runs':34}" + "".join(f"{k:>8}" for k in BUDGETS))
-    for name, by_budget in result.spent.items():
+    for name, by_budget in result.regret_by_budget.items():
         print(f"  {name:32}" + "".join(f"{by_budget[k]:8.3f}" for k in BUDGETS))
     real = np.array([not name.startswith(GENERATED) for name in _groups(table, result)])
     ratios = {}

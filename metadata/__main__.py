@@ -112,7 +112,7 @@ def evaluate_runs(
     table: Annotated[Path | None, typer.Option(help="Parquet table of another make")] = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Leave one dataset out: regret of each player at 1, 2, 4, 8, 16 runs, and calibration.
+    """Leave one dataset out: regret at 1, 2, 4, 8, 16 runs and by time spent, and calibration.
 
     With `--leave model` each base model is left out too, beside the same with it known; with
     `--leave largest` all is learnt from base models of up to a million weights.
@@ -206,9 +206,9 @@ def _print_evaluation(console: Console, result: Evaluation) -> None:
     table.add_row("ours - portfolio", *(f"{result.difference[k].mean:+.3f}" for k in COUNTS))
     table.add_row("90 % interval", *(_interval(result.difference[k]) for k in COUNTS))
     console.print(table)
-    if result.spent:
+    if result.regret_by_budget:
         title = "Mean regret of what is found in the time of so many default runs"
-        console.print(_regret_table(title, "default runs", result.spent))
+        console.print(_regret_table(title, "default runs", result.regret_by_budget))
     for line in _lines(result):
         console.print(line, highlight=False)
 
@@ -221,10 +221,10 @@ def _print_left_out(console: Console, figures: Mapping[str, Any]) -> None:
         console.print(f"ours at 1, unknown over known: {shown}", highlight=False)
 
 
-def _regret_table(title: str, of: str, regret: Mapping[str, Mapping[int, float]]) -> RichTable:
-    """Return a row for each player and a column for each number of what `of` names."""
+def _regret_table(title: str, unit: str, regret: Mapping[str, Mapping[int, float]]) -> RichTable:
+    """Return a row for each player and a column for each number of `unit`."""
     table = RichTable(title=title)
-    table.add_column(of, no_wrap=True)
+    table.add_column(unit, no_wrap=True)
     for number in next(iter(regret.values())):
         table.add_column(str(number), justify="right", no_wrap=True)
     for player, by_number in regret.items():

@@ -58,8 +58,8 @@ class Evaluation:
     Attributes:
         regret: Mean regret of each player by list length.
         median: Median over datasets, the same way.
-        spent: Mean regret of each player by time spent, in runs of the default; empty where the
-            costs of runs are not known.
+        regret_by_budget: Mean regret of each player by time spent, in runs of the default, or of
+            what is nearest to it among what is allowed; empty where no costs are known.
         difference: Ours less the portfolio's by list length.
         tau: Kendall's rank correlation of forecast and true regret within a pair.
         coverage: Share of true regrets inside their 90 % interval, within datasets.
@@ -73,7 +73,7 @@ class Evaluation:
     rows: int
     regret: dict[str, dict[int, float]]
     median: dict[str, dict[int, float]]
-    spent: dict[str, dict[int, float]]
+    regret_by_budget: dict[str, dict[int, float]]
     difference: dict[int, Spread]
     tau: Spread
     coverage: Spread
@@ -90,7 +90,7 @@ class Evaluation:
             "tasks": self.datasets,
             "regret": _by_text(self.regret),
             "median": _by_text(self.median),
-            "regret_by_default_runs_spent": _by_text(self.spent),
+            "regret_by_budget": _by_text(self.regret_by_budget),
             "pairs": self.pairs,
             "rows": self.rows,
             "difference": {str(count): vars(one) for count, one in self.difference.items()},
@@ -108,7 +108,7 @@ class Fold:
     """What one dataset showed: means over its pairs."""
 
     regret: dict[str, Floats]
-    spent: dict[str, Floats]
+    by_budget: dict[str, Floats]
     tau: float
     coverage: float
     stands_on: str
@@ -193,7 +193,7 @@ def _play(table: Table, group: int, rules: Mapping[str, Rule], quality: Quality)
     seen = [_judge(table, int(pair), quality) for pair in pairs]
     return Fold(
         regret=regret,
-        spent=_mean_of_each([spend(game) for game in rounds]),
+        by_budget=_mean_of_each([spend(game) for game in rounds]),
         tau=float(np.mean([tau for tau, _ in seen])),
         coverage=float(np.mean([share for _, share in seen])),
         stands_on="learnt" if quality.view.trust else "portfolio",
@@ -226,9 +226,9 @@ def _summarise(
         rows=int(np.isfinite(table.regret_N).sum()),
         regret={name: _by_count(values.mean(axis=0)) for name, values in regret.items()},
         median={name: _by_count(np.median(values, axis=0)) for name, values in regret.items()},
-        spent={
+        regret_by_budget={
             name: dict(zip(BUDGETS, value_B.tolist(), strict=True))
-            for name, value_B in _mean_of_each([fold.spent for fold in folds]).items()
+            for name, value_B in _mean_of_each([fold.by_budget for fold in folds]).items()
         },
         difference={
             count: bootstrap(lead_GQ[:, q], rng=rng, draws=draws) for q, count in enumerate(COUNTS)

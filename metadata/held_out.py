@@ -1,12 +1,13 @@
 """Fit quality, and keep what was learnt only where it errs less on datasets left out of everything.
 
-Axes: G datasets, K core configurations, Q list lengths.
+Axes: T past pairs, G datasets, K core configurations, C rows of a pair, Q list lengths.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
 from metadata.arrays import Floats, Integers
 from metadata.kinds import Kind
@@ -24,10 +25,9 @@ from metadata.table import Table
 
 Rule = Callable[[Table, Integers], int]  # (table, rows of a pair) -> the place where it begins
 NO_RULES: Mapping[str, Rule] = {}
-# Standard errors over datasets by which what is learnt must err less than the mean does: a
-# one-sided 95 % test. It is of errors over the whole core. The regret of first runs comes from so
-# few datasets that a decision by it goes against the one that was left out.
-SURE_ERRORS = 1.645
+# That what is learnt errs less than the mean does must be as sure as this. Errors are over the
+# whole core: the regret of first runs comes from so few datasets that leaving one out turns it.
+SURE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class HeldOut:
 
 
 def fit_proven(table: Table, seed: int) -> tuple[Quality, Mapping[Kind, HeldOut]]:
-    """Fit the quality surrogate; it is the portfolio where the learnt list does not prove better.
+    """Fit the quality surrogate; it is the portfolio unless what is learnt errs less for sure.
 
     Both play on each dataset by what the others say, each kind of question apart.
 
@@ -67,9 +67,9 @@ def _play(scenarios: Scenarios, change_TK: Floats | None) -> HeldOut:
 
 
 def is_proven(saved_G: Floats) -> bool:
-    """Say whether errors of datasets left out fall for sure, by a one-sided test over datasets."""
+    """Say whether errors of datasets left out fall for sure, by Student's one-sided test."""
     error = saved_G.std(ddof=1) / np.sqrt(len(saved_G))
-    return bool(saved_G.mean() > SURE_ERRORS * error)
+    return bool(saved_G.mean() > student.ppf(SURE, len(saved_G) - 1) * error)
 
 
 def make_round(
@@ -85,19 +85,19 @@ def make_round(
     return Round(
         regret_K=table.core_regret[pair, columns],
         mean_K=weight_T @ filled_TK,
-        portfolio=greedy(filled_TK, weight_T, count=max(COUNTS)),
-        ours=quality.pick(described, quality.look(described).expected, count=max(COUNTS)),
+        portfolio=greedy(filled_TK, weight_T, count=len(rows)),
+        ours=quality.pick(described, quality.look(described).expected, count=len(rows)),
         firsts=firsts,
         cost_K=_costs(table, rows, firsts["default"]) if "default" in firsts else None,
     )
 
 
 def _costs(table: Table, rows: Integers, default: int) -> Floats | None:
-    """Return the seconds of each row over those of the default; a failed run costs the median."""
+    """Return the seconds of each row over those of the default; without a time it is the median."""
     if not table.rows:  # of another make, whose costs are not kept
         return None
     seconds_C = np.array([_seconds(table.rows[row]) for row in rows])
-    known_C = np.isfinite(seconds_C)
+    known_C = seconds_C > 0  # what failed before its first step has a time of 0
     if not known_C.any():
         return None
     seconds_C[~known_C] = np.median(seconds_C[known_C])

@@ -50,7 +50,6 @@ __all__ = [
 
 SHIPPED_KNOWLEDGE = Path(__file__).parent / "data" / "knowledge"
 PORTFOLIO_LENGTH = 16
-PRESCREENED = 128  # candidates that a list is chosen from
 # Mean regret at 1 by which a new version may lose to the old and still be called no worse: far
 # below the standard error of such a mean over a few dozen datasets, which is .03 to .06.
 TOLERANCE = 0.01
@@ -163,10 +162,8 @@ class Knowledge:
         hold a price beside the regret. Configurations that were never run need to be better by
         what is not known of them.
         """
-        first = np.sort(np.argsort(forecast.regret, kind="stable")[: max(PRESCREENED, count)])
-        few = forecast.take(first)
-        picked = self.quality.of(kind).pick(few.described, few.regret, count=count)
-        return [int(row) for row in first[picked]]
+        picked = self.quality.of(kind).pick(forecast.described, forecast.regret, count=count)
+        return [int(row) for row in picked]
 
     def evidence(self, task: Task) -> Evidence:
         """Say what an answer for a task stands on, and how far the task is from it."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from metadata.errors import InvalidRequest
 from metadata.features import FEATURES, TASK_FEATURES
 
-FORMAT = 5
+FORMAT = 6
 VERSION_CHARACTERS = 16
 NEXT_STEP = "Make it again with `python -m metadata fit`."
 

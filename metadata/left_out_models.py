@@ -110,7 +110,8 @@ def leave_large_models_out(
     """Learn from base models up to a size, play on the largest; datasets are left out too.
 
     Raises:
-        TooFewRuns: No base model is larger, or too few datasets were run on the small ones.
+        TooFewRuns: No base model is larger, the largest has no core to compare, or too few datasets
+            were run on the small ones.
     """
     parameters_P = np.array([task.model.parameters for task in table.tasks])
     small_P, asked_P = parameters_P <= largest, parameters_P == parameters_P.max()
@@ -126,6 +127,11 @@ def leave_large_models_out(
         if pairs:
             small = learn(of_pairs(table, small_P & ~held_P), seed)
             _play(table, pairs, small, rules, regrets)
+    if not regrets:
+        raise TooFewRuns(
+            "Playing on the largest base model needs a core of configurations run on it that tells "
+            f"them apart, got none on its {int(asked_P.sum())} tasks. Run it, or import runs."
+        )
     return _means(regrets)
 
 

@@ -3,9 +3,9 @@
 Axes: P configurations of the pool, F features, K kinds.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -53,9 +53,10 @@ class Pool:
         batch_size = ROWS[objective] * terms.batch_size
         return replace(self.columns, terms=replace(terms, **of_task, batch_size=batch_size))
 
-    def counts(self, model: ModelProfile) -> Counts:
-        """Return what the methods add to a model, as columns; kept for models asked for of late."""
-        return _counts(self, model)
+    @cached_property
+    def counts(self) -> Callable[[ModelProfile], Counts]:
+        """Return what tells what the methods add to a model; it is kept for those asked of late."""
+        return lru_cache(maxsize=32)(partial(count, self.columns))
 
     def are_of(self, methods: Collection[str], optimizers: Collection[str]) -> Booleans:
         """Say which are of some methods and of some optimizers, P."""
@@ -73,11 +74,6 @@ class Pool:
         """Return one of them, its rate carried over to a model."""
         chosen = Configuration.model_validate_json(self.texts[row])
         return carry_over(chosen, known=REFERENCE.model, new=model)
-
-
-@lru_cache(maxsize=32)
-def _counts(pool: Pool, model: ModelProfile) -> Counts:
-    return count(pool.columns, model)
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 Time is told in units of one run of the default. All go through their lists alike: what no longer
 fits in the time that is left is passed over, as anyone would who has a forecast.
 
-Axes: K core configurations, O orders, B budgets.
+Axes: K core configurations, B budgets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,13 +35,13 @@ def best_within(game: Round, order: Sequence[int] | Integers, budgets: Sequence[
     Where nothing fits it is that of a failure.
     """
     assert game.cost_K is not None
+    tried = list(zip(game.cost_K[order].tolist(), game.regret_K[order].tolist(), strict=True))
     found = []
     for budget in budgets:
         left, best = budget + SLACK, WORST_REGRET
-        for column in order:
-            if game.cost_K[column] <= left:
-                left -= game.cost_K[column]
-                best = min(best, float(game.regret_K[column]))
+        for cost, regret in tried:
+            if cost <= left:
+                left, best = left - cost, min(best, regret)
         found.append(best)
     return np.array(found)
 

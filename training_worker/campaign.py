@@ -1,7 +1,7 @@
 """Train many configurations on many datasets, into a meta-dataset; what is done is not done again.
 
 python -m training_worker campaign --output FOLDER --processes N --data FOLDER
-python -m training_worker campaign merge --output FOLDER --to FILE.parquet
+python -m training_worker campaign merge --output FOLDER --to FILE.parquet [--add FILE.parquet]
 python -m training_worker campaign rerun --base-model FOLDER --rows N --seed N
 """
 

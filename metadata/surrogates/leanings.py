@@ -7,12 +7,13 @@ the size of the model beside these, and with boosted trees on all features, a fe
 gave noise, and what it chose was worse than the portfolio on datasets left out.
 Paper: Hoerl, Kennard (1970), Ridge Regression.
 
-Axes: T past pairs, K core configurations, L task features looked at, M base models that were run,
-V features that tell them apart, J = L + M.
+Axes: T past pairs, G datasets, K core configurations, L task features looked at, M base models
+that were run, V features that tell them apart, J = L + M.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -29,6 +30,8 @@ OF_BASE = (
     "tied_embeddings",
 )
 RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0)  # in datasets: so many count against what is learnt
+# Slopes run on beyond what is known by so many doublings, as far as base models left out tell.
+BEYOND = 2.0
 SMALLEST = 1e-12
 SMALLEST_SPREAD = 1e-6  # of a feature; below, it is constant but for rounding
 
@@ -41,12 +44,16 @@ class Leanings:
         column_L: Columns of the task features looked at.
         column_V: Columns that tell base models apart.
         base_MV: The base models that were run.
+        low_L: What is looked at counts as no less than this,
+        high_L: and as no more than this.
         weight_JK: The slopes.
     """
 
     column_L: Integers
     column_V: Integers
     base_MV: Floats
+    low_L: Floats
+    high_L: Floats
     mean_J: Floats
     scale_J: Floats
     weight_JK: Floats
@@ -54,9 +61,10 @@ class Leanings:
     def shift(self, task_T: Floats) -> Floats:
         """Return what a task adds to each core configuration's mean regret, K."""
         is_base_M = _is_base(task_T[None], self.column_V, self.base_MV)[0]
-        if not is_base_M.any():  # a base model that was not run: what it adds is not known
+        if not is_base_M.any():  # was not run: what it adds beyond its size is not known
             is_base_M = self.mean_J[len(self.column_L) :]
-        looked_J = np.concatenate([task_T[self.column_L], is_base_M])
+        looked_L = np.clip(task_T[self.column_L], self.low_L, self.high_L)
+        looked_J = np.concatenate([looked_L, is_base_M])
         shift_K: Floats = (looked_J - self.mean_J) / self.scale_J @ self.weight_JK
         return shift_K
 
@@ -98,6 +106,8 @@ def fit_leanings(scenarios: Scenarios, *, ridge: float) -> Leanings:
         column_L=column_L,
         column_V=column_V,
         base_MV=base_MV,
+        low_L=task_TT[:, column_L].min(axis=0) - BEYOND,
+        high_L=task_TT[:, column_L].max(axis=0) + BEYOND,
         mean_J=mean_J,
         scale_J=scale_J,
         weight_JK=np.asarray(slope_JK, dtype=np.float64),
@@ -117,7 +127,7 @@ def _is_base(task_TT: Floats, column_V: Integers, base_MV: Floats) -> Floats:
 def try_ridges(scenarios: Scenarios) -> Trial:
     """Return the strength that errs least on datasets left out, and what it said of them."""
     weight_T = balance(scenarios.group_T)
-    shifts = [_held_out(scenarios, ridge) for ridge in RIDGES]
+    shifts = [_by_others(scenarios, partial(fit_leanings, ridge=ridge)) for ridge in RIDGES]
     differs_TK = scenarios.regret_TK - _means_of_others(scenarios)
     missed = [weight_T @ np.nanmean((differs_TK - one) ** 2, axis=1) for one in shifts]
     best = int(np.argmin(missed))
@@ -135,16 +145,23 @@ def change_left_out(scenarios: Scenarios) -> Floats:
 
     They choose the strength and the trust too.
     """
-    change_TK = np.empty_like(scenarios.regret_TK)
+    return _by_others(scenarios, _believed)
+
+
+def _believed(scenarios: Scenarios) -> Leanings:
+    trial = try_ridges(scenarios)
+    leanings = fit_leanings(scenarios, ridge=trial.ridge)
+    return replace(leanings, weight_JK=trial.trust * leanings.weight_JK)
+
+
+def _by_others(scenarios: Scenarios, learn: Callable[[Scenarios], Leanings]) -> Floats:
+    """Return what is learnt from the other datasets of each pair, T x K."""
+    shift_TK = np.empty_like(scenarios.regret_TK)
     for group in np.unique(scenarios.group_T):
         held_T = scenarios.group_T == group
-        others = scenarios.take(~held_T)
-        trial = try_ridges(others)
-        leanings = fit_leanings(others, ridge=trial.ridge)
-        change_TK[held_T] = [
-            trial.trust * leanings.shift(task_T) for task_T in scenarios.task_TT[held_T]
-        ]
-    return change_TK
+        leanings = learn(scenarios.take(~held_T))
+        shift_TK[held_T] = [leanings.shift(task_T) for task_T in scenarios.task_TT[held_T]]
+    return shift_TK
 
 
 def errors_saved(scenarios: Scenarios, change_TK: Floats) -> Floats:
@@ -154,8 +171,7 @@ def errors_saved(scenarios: Scenarios, change_TK: Floats) -> Floats:
     """
     differs_TK = scenarios.regret_TK - _means_of_others(scenarios)
     saved_TK = differs_TK**2 - (differs_TK - change_TK) ** 2
-    saved_T1 = np.nanmean(saved_TK, axis=1, keepdims=True)
-    return group_means(saved_T1, scenarios.group_T)[:, 0]
+    return group_means(np.nanmean(saved_TK, axis=1), scenarios.group_T)
 
 
 def _means_of_others(scenarios: Scenarios) -> Floats:
@@ -166,13 +182,3 @@ def _means_of_others(scenarios: Scenarios) -> Floats:
         weight_T = balance(others.group_T)
         mean_TK[scenarios.group_T == group] = weight_T @ fill(others.regret_TK, weight_T)
     return mean_TK
-
-
-def _held_out(scenarios: Scenarios, ridge: float) -> Floats:
-    """Return what is expected to change on each pair by the other datasets, T x K."""
-    shift_TK = np.empty_like(scenarios.regret_TK)
-    for group in np.unique(scenarios.group_T):
-        held_T = scenarios.group_T == group
-        leanings = fit_leanings(scenarios.take(~held_T), ridge=ridge)
-        shift_TK[held_T] = [leanings.shift(task_T) for task_T in scenarios.task_TT[held_T]]
-    return shift_TK

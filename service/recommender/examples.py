@@ -170,6 +170,7 @@ ANSWER: dict[str, Any] = {
     },
     "front": [
         {
+            "rank": 1,
             "configuration": _CHOICE["configuration"],
             "expected_regret": 0.4,
             "train_seconds": _CHOICE["train_seconds"],

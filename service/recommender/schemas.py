@@ -177,7 +177,7 @@ class FrontPoint(Record):
     `rank` is its place in the list, null where it is not in it.
     """
 
-    rank: int | None
+    rank: int | None = None
     configuration: Configuration
     expected_regret: float
     train_seconds: Interval

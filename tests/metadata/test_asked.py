@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metadata.config_space import active_names, build_space
 from metadata.records import Configuration
 from metadata.space import asked, exists, sample, values_of
 
@@ -28,6 +29,11 @@ def test_the_values_of_a_configuration_give_it_back(
         assert (again.optimizer.name, again.batch_size) == (one.optimizer.name, one.batch_size)
         rate = one.optimizer.learning_rate
         assert again.optimizer.learning_rate == (rate and pytest.approx(rate, rel=0.01))
+
+
+def test_the_active_names_are_those_that_the_space_knows(world: ModuleType) -> None:
+    for drawn in build_space(world.MODEL).sample_configuration(300):
+        assert set(active_names(dict(drawn))) == set(drawn)
 
 
 def test_nothing_is_asked_that_the_choices_leave_inactive(world: ModuleType) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metadata.errors import TooFewRuns
-from metadata.evaluation import Evaluation, bootstrap, evaluate
+from metadata.evaluation import OWN_RULES, Evaluation, bootstrap, evaluate
 from metadata.held_out import make_round
 from metadata.records import Run
 from metadata.surrogates.quality import fit
@@ -67,6 +67,8 @@ def test_json_has_the_agreed_shape(result: Evaluation) -> None:
         "ours",
     }
     assert set(said["regret"]["ours"]) == {"1", "2", "4", "8", "16"}
+    assert set(said["regret_by_budget"]) == set(said["regret"])
+    assert set(said["regret_by_budget"]["ours"]) == {"1", "2", "4", "8", "16"}
 
 
 def test_the_left_out_dataset_teaches_nothing(runs: list[Run]) -> None:
@@ -80,6 +82,37 @@ def test_the_left_out_dataset_teaches_nothing(runs: list[Run]) -> None:
         game = make_round(table, pair, fit(without_groups(table, [3]), 0))
         orders.append((game.ours.tolist(), game.portfolio.tolist()))
     assert orders[0] == orders[1]
+
+
+def test_both_lists_go_through_all_that_was_tried(runs: list[Run]) -> None:
+    table = build_table(runs)
+    pair = int(table.usable[0])
+
+    game = make_round(table, pair, fit(table, 0), OWN_RULES)
+
+    everything = list(range(len(game.regret_K)))
+    assert sorted(game.ours.tolist()) == sorted(game.portfolio.tolist()) == everything
+
+
+def test_a_run_without_a_time_costs_the_median_and_the_default_costs_one(runs: list[Run]) -> None:
+    table = build_table([_untimed(run) if run.configuration.epochs > 3 else run for run in runs])
+    pair = int(table.usable[0])
+
+    game = make_round(table, pair, fit(table, 0), OWN_RULES)
+    unruled = make_round(table, pair, fit(table, 0))
+
+    assert game.cost_K is not None
+    assert game.cost_K[game.firsts["default"]] == 1.0
+    assert (game.cost_K > 0).all()
+    assert unruled.cost_K is None  # nothing says what the default is
+
+
+def _untimed(run: Run) -> Run:
+    """Return a run that used no time, as one that failed before its first step."""
+    if run.costs is None:
+        return run
+    nothing = {"train_seconds": 0.0, "train_cpu_seconds": 0.0}
+    return run.model_copy(update={"costs": run.costs.model_copy(update=nothing)})
 
 
 def _mirrored(run: Run) -> Run:

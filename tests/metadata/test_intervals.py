@@ -7,6 +7,19 @@ from metadata.surrogates.distance import distances_by
 from metadata.surrogates.intervals import fit_errors, tails, tails_of_groups
 
 
+def test_a_dataset_that_is_there_many_times_changes_no_distance() -> None:
+    rng = np.random.default_rng(5)
+    known_TF, group_T = rng.normal(size=(12, 3)), np.arange(12) // 2
+    names = ("log2_examples", "log2_parameters", "share")
+    copied_T = np.concatenate([np.arange(12), np.repeat([0, 1], 40)])
+
+    once = distances_by(names, known_TF, group_T)
+    often = distances_by(names, known_TF[copied_T], group_T[copied_T])
+
+    assert often.scale == pytest.approx(once.scale)
+    assert (often.unit, often.limit) == pytest.approx((once.unit, once.limit))
+
+
 def test_nine_of_ten_new_errors_lie_between_the_tails() -> None:
     rng = np.random.default_rng(0)
     held = []

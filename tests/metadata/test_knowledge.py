@@ -306,6 +306,21 @@ def test_effects_say_what_each_choice_adds(known: Knowledge, task: Task) -> None
     assert by_choice["learning_rate"].regret_change > 0
 
 
+def test_reasons_of_several_are_those_of_each(known: Knowledge, task: Task) -> None:
+    some = [*sample(task.model, count=4, rng=np.random.default_rng(3)), default_configuration(task)]
+
+    effects, nearest = known.effects(task, some), known.nearest_runs(task, some, count=3)
+
+    for place, one in enumerate(some):
+        (alone,) = known.effects(task, [one])
+        assert [effect[:2] for effect in effects[place]] == [effect[:2] for effect in alone]
+        assert [effect.regret_change for effect in effects[place]] == pytest.approx(
+            [effect.regret_change for effect in alone]
+        )
+        (near,) = known.nearest_runs(task, [one], count=3)
+        assert [past.run.id for past in nearest[place]] == [past.run.id for past in near]
+
+
 def test_the_default_has_no_effects(known: Knowledge, task: Task) -> None:
     assert known.effects(task, [default_configuration(task)]) == [[]]
 

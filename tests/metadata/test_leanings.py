@@ -72,6 +72,28 @@ def test_a_base_model_that_was_run_leans_in_its_own_way_and_one_that_was_not_by_
     assert strange(12.25) == pytest.approx(0.0, abs=1e-9)  # in the middle nothing is said
 
 
+def test_a_dataset_that_is_there_many_times_moves_no_slope() -> None:
+    known = scenarios()
+    copied_T = np.concatenate([np.arange(30), np.repeat(3, 40)])
+    often = replace(
+        known,
+        regret_TK=known.regret_TK[copied_T],
+        group_T=known.group_T[copied_T],
+        task_TT=known.task_TT[copied_T],
+    )
+
+    once, many = (fit_leanings(one, ridge=RIDGES[1]) for one in (known, often))
+
+    assert many.shift(known.task_TT[7]) == pytest.approx(once.shift(known.task_TT[7]))
+
+
+def test_a_slope_ends_where_nobody_looked() -> None:
+    leanings = fit_leanings(scenarios(), ridge=RIDGES[0])
+    far, farther = (np.eye(len(TASK_FEATURES))[EXAMPLES] * value for value in (20.0, 40.0))
+
+    assert leanings.shift(far) == pytest.approx(leanings.shift(farther))
+
+
 def test_noise_is_drawn_to_nothing() -> None:
     def believed(*, is_true: bool) -> float:
         trials = [try_ridges(scenarios(is_true=is_true, seed=seed)) for seed in range(8)]

@@ -65,6 +65,13 @@ def test_models_need_not_have_been_tried_with_the_same_core(runs: list[Run]) -> 
     assert found.unknown["ours"][1] < 0.5 * found.unknown["random"][1]
 
 
+def test_a_largest_model_without_a_core_is_told(runs: list[Run]) -> None:
+    large = of_another_model(runs[0], parameters=50_000_000)
+
+    with pytest.raises(TooFewRuns, match="needs a core of configurations run on it"):
+        leave_large_models_out(build_table([*runs, large]), largest=2_000_000, learn=fit)
+
+
 @pytest.mark.parametrize("is_opposite", [False, True])
 def test_what_small_models_taught_is_played_on_the_largest(
     runs: list[Run], is_opposite: bool

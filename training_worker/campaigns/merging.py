@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from metadata.device_constants import Calibration
+from metadata.device_constants import Calibration, plain_name
 from metadata.errors import InvalidRequest
 from metadata.records import Device, Run
 from metadata.runs_file import read_runs, write_runs
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run `python -m training_worker campaign merge`; return the exit status.
 
     Raises:
-        InvalidRequest: A file is none of runs, or none of a calibration.
+        InvalidRequest: A file is none of runs, or none of a calibration; or of another machine.
     """
     options = _parser().parse_args(arguments)
     runs = read_shards(options.output)
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str]) -> int:
         runs = [_on(device, run) for run in runs]
     if options.base_model:
         runs = list(with_probes(runs, options.data, options.base_model))
-    found = {run.id: run for file in options.add for run in read_runs(file)}
-    found |= {run.id: run for run in runs if run.id not in found}
+    before = [run for file in options.add for run in read_runs(file)]
+    found = {run.id: run for run in (*runs, *before)}  # what was there before stands
     everything = [found[key] for key in sorted(found)]
     write_runs(options.to, everything)
     states = Counter(run.state for run in everything)
@@ -53,7 +53,17 @@ def _device(file: Path) -> Device:
 
 
 def _on(device: Device, run: Run) -> Run:
-    """Return a run on a device as it was measured, with the memory that the run was granted."""
+    """Return a run on a device as it was measured, with the memory that the run was granted.
+
+    Raises:
+        InvalidRequest: The run was on another device.
+    """
+    if plain_name(run.task.device) != plain_name(device):
+        raise InvalidRequest(
+            f"calibration: runs must be of the device that was measured, {plain_name(device)}; got "
+            f"one on {plain_name(run.task.device)}. Merge the folders of each machine by itself.",
+            param="calibration",
+        )
     measured = device.model_copy(update={"memory_bytes": run.task.device.memory_bytes})
     return run.model_copy(update={"task": run.task.model_copy(update={"device": measured})})
 

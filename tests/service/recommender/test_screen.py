@@ -131,7 +131,11 @@ def test_a_pool_costs_what_its_configurations_cost_on_the_task(
     question = build_question(RecommendationRequest.model_validate({**request_json, **asked}))
     pool, rows = draw_pool(METHODS, OPTIMIZERS), range(0, COUNT, 100)
 
-    _, found = fastest_plans(pool.suited(question.task, objective), question.task_in_rows)
+    _, found = fastest_plans(
+        pool.suited(question.task, objective),
+        question.task_in_rows,
+        counts=pool.counts(question.task.model),
+    )
 
     drawn = [Configuration.model_validate_json(pool.texts[row]) for row in rows]
     ready = [in_rows(suited(one, question.task), objective) for one in drawn]
@@ -146,6 +150,7 @@ def test_knowledge_keeps_no_pool_that_no_question_draws_on(
     pool = draw_pool.__wrapped__(("lora",), ("adamw",), count=10)
     held = weakref.ref(pool)
     assert knowledge.screen(pool, question.task).shape == (10,)
+    assert pool.counts(question.task.model) is pool.counts(question.task.model)
 
     del pool
     gc.collect()

@@ -2,15 +2,17 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from metadata.records import Probe, Run, RunState
+from metadata.device_constants import Calibration, as_measured
+from metadata.records import Device, Probe, Run, RunState
 from metadata.runs_file import read_runs, write_runs
+from metadata.step_time import expected_constants
 from metadata.table import build_table
 from training_worker import campaign
-from training_worker.calibration.command import main as calibrate
 from training_worker.campaigns.pairs import find_pairs
 from training_worker.campaigns.plan import (
     Item,
@@ -187,20 +189,38 @@ def test_runs_are_known_by_the_speed_of_the_machine_that_was_measured(
 ) -> None:
     run, shards, merged = scored(items[0], 1.0), tmp_path / "shards", tmp_path / "runs.parquet"
     append(new_shard(shards), run)
-    calibration = tmp_path / "machine.json"
-    calibrate(["--device", "cpu", "--seconds", "1", "--json"])
-    calibration.write_text(capsys.readouterr().out)
+    files = {
+        "same": calibration_of(run.task.device),
+        "other": calibration_of(run.task.device.model_copy(update={"name": "CPU, 64 cores"})),
+    }
+    for name, calibration in files.items():
+        (tmp_path / name).write_text(calibration.model_dump_json())
     asked = ["merge", "--output", str(shards), "--to", str(merged), "--calibration"]
 
-    statuses = [campaign.main([*asked, str(file)]) for file in (calibration, shards)]
+    statuses = [campaign.main([*asked, str(tmp_path / name)]) for name in (*files, "shards")]
 
     (found,) = read_runs(merged)
-    device = found.task.device
-    assert statuses == [0, 2]
-    assert "is not what `python -m training_worker calibrate --json`" in capsys.readouterr().err
+    device, said = found.task.device, capsys.readouterr().err
+    assert statuses == [0, 2, 2]
+    assert "must be of the device that was measured, CPU, 64 cores" in said
+    assert "is not what `python -m training_worker calibrate --json`" in said
     assert device.name == run.task.device.name + ", measured"
     assert device.memory_bytes == run.task.device.memory_bytes
-    assert device.bf16_tflops != run.task.device.bf16_tflops
+    assert device.bf16_tflops == pytest.approx(run.task.device.bf16_tflops / 2)
+
+
+def calibration_of(device: Device) -> Calibration:
+    """Return that of a machine half as fast as is usual of a device."""
+    usual = expected_constants(device)
+    half = {"fp32_flops_per_second": usual.fp32_flops_per_second / 2}
+    constants = usual.model_copy(update=half)
+    return Calibration(
+        device=as_measured(device, constants),
+        constants=constants,
+        measured_at=datetime(2026, 1, 2, tzinfo=UTC),
+        processor="a processor",
+        versions={},
+    )
 
 
 def test_a_run_that_scores_otherwise_is_told(
