@@ -9,7 +9,7 @@ out in turn, and each player's best of the first 1, 2, 4, 8, 16 runs is scored b
 best configuration of the core, 1 for its median, 2 for a failure. Printed beside the means are
 ours over the portfolio's and over the width rule's, each with its paired bootstrap interval over
 datasets, Kendall's tau and the coverage of 90 % intervals; the same over real datasets only; and
-regret by the time that is spent, in runs of the default.
+regret by the time that is spent, in runs of the default, and by base model.
 
 Peers: random; the default LoRA; the default at the width rule's rate; what OpenAI's fine-tuning
 endpoint documented as its automatic choice (4 epochs, batches of 0.2 % of the examples, at most
@@ -42,8 +42,9 @@ from metadata.records import Configuration, Task
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.space import width_rule_configuration
 from metadata.spending import BUDGETS
+from metadata.surrogates.leanings import change_left_out
 from metadata.surrogates.portfolio import scenarios_of
-from metadata.surrogates.rehearsal import COUNTS
+from metadata.surrogates.rehearsal import COUNTS, rehearse
 from metadata.surrogates.scenarios import balance, best_so_far, fill
 from metadata.table import Table, build_table
 
@@ -69,6 +70,9 @@ def main() -> int:
     options = _parse()
     table = build_table(read_runs(options.runs))
     played = evaluate_table(table, RULES, kinds=options.kinds, draws=DRAWS)
+    for kind in options.kinds if table.rows else ():
+        print(f"{kind}, by base model:")
+        _print_by_base(restrict(table, kind))
     if options.syne_tune_python:
         played = {
             kind: _with_syne_tune(result, restrict(table, kind), options.syne_tune_python)
@@ -132,6 +136,22 @@ def _print(kind: Kind, result: Evaluation, table: Table) -> dict[str, Any]:
     chosen = ", ".join(f"{n} x ({name})" for name, n in result.stands_on.items())
     print(f"  first runs inside the folds: {chosen}")
     return ratios
+
+
+def _print_by_base(allowed: Table) -> None:
+    """Print what one and two runs find on each base model, whatever is proven."""
+    scenarios = scenarios_of(allowed)
+    played = [
+        rehearse(scenarios, counts=(1, 2), change_TK=change)
+        for change in (None, change_left_out(scenarios))
+    ]
+    base_T = np.array([allowed.tasks[pair].model.id for pair in allowed.usable])
+    for base in np.unique(base_T):
+        (of_portfolio, ours) = (one[base_T == base].mean(axis=0) for one in played)
+        said = " and ".join(
+            f"{theirs:.3f} to {own:.3f}" for theirs, own in zip(of_portfolio, ours, strict=True)
+        )
+        print(f"  {base}, {(base_T == base).sum()} tasks, portfolio to ours at 1 and 2: {said}")
 
 
 def _groups(table: Table, result: Evaluation) -> list[str]:
