@@ -78,6 +78,7 @@ def test_everything_is_reached_with_the_keyboard_and_shows_it(
     tab = open_tab()
     tab.page.goto(address(page))
     tab.page.evaluate(_REST)
+    tab.page.wait_for_timeout(500)  # an answer may be on its way still, and be put in place
     tab.page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")
     wanted = tab.page.evaluate(_MARK_FOCUSABLE)
     reached = set()
