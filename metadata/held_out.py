@@ -3,7 +3,7 @@
 Axes: T past pairs, G datasets, K core configurations, C rows of a pair, Q list lengths.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,13 @@ from scipy.stats import t as student
 from metadata.arrays import Floats, Integers
 from metadata.kinds import Kind
 from metadata.players import Round, available
-from metadata.records import Run
+from metadata.spending import costs_of
 from metadata.surrogates.leanings import change_left_out, errors_saved
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.quality import learn
 from metadata.surrogates.rehearsal import COUNTS, rehearse
 from metadata.surrogates.scenarios import balance, greedy, group_means
 from metadata.surrogates.spec import Described
-from metadata.surrogates.time import alone_seconds
 from metadata.surrogates.transfer import Quality
 from metadata.table import Table
 
@@ -88,26 +87,8 @@ def make_round(
         portfolio=greedy(filled_TK, weight_T, count=len(rows)),
         ours=quality.pick(described, quality.look(described).expected, count=len(rows)),
         firsts=firsts,
-        cost_K=_costs(table, rows, firsts["default"]) if "default" in firsts else None,
+        cost_K=costs_of(table, rows, firsts["default"]) if "default" in firsts else None,
     )
-
-
-def _costs(table: Table, rows: Integers, default: int) -> Floats | None:
-    """Return the seconds of each row over those of the default; without a time it is the median."""
-    if not table.rows:  # of another make, whose costs are not kept
-        return None
-    seconds_C = np.array([_seconds(table.rows[row]) for row in rows])
-    known_C = seconds_C > 0  # what failed before its first step has a time of 0
-    if not known_C.any():
-        return None
-    seconds_C[~known_C] = np.median(seconds_C[known_C])
-    costs_C: Floats = seconds_C / seconds_C[default]
-    return costs_C
-
-
-def _seconds(runs: Sequence[Run]) -> float:
-    seconds = [alone_seconds(run.costs, run.task.device) for run in runs if run.costs]
-    return min(seconds, default=np.nan)
 
 
 def described_rows(table: Table, rows: Integers) -> Described:

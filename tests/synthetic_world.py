@@ -13,6 +13,7 @@ from math import log2
 
 import numpy as np
 
+from metadata.device_constants import Calibration, as_measured
 from metadata.footprint import plan
 from metadata.priors import usual_rate
 from metadata.records import (
@@ -30,6 +31,7 @@ from metadata.records import (
     Task,
 )
 from metadata.space import default_configuration, sample, width_rule_configuration
+from metadata.step_time import DeviceConstants, expected_constants
 
 BASE_LOSS = 4.0
 NOISE = 0.01
@@ -226,3 +228,24 @@ def _configuration(task: Task, method: str, rank: int | None, ratio: float) -> C
 
 def _lengths(mean: int) -> Lengths:
     return Lengths(mean=mean, p50=mean, p90=2 * mean, p99=3 * mean, max=4 * mean)
+
+
+def times_slower(device: Device, factor: float) -> Calibration:
+    """Return what was measured of a device that is slower than is usual of it."""
+    usual = expected_constants(device)
+    constants = DeviceConstants.model_validate(
+        {
+            **usual.model_dump(),
+            "bf16_flops_per_second": usual.bf16_flops_per_second / factor,
+            "fp32_flops_per_second": usual.fp32_flops_per_second / factor,
+            "bytes_per_second": usual.bytes_per_second / factor,
+            "launch_seconds": usual.launch_seconds * factor,
+        }
+    )
+    return Calibration(
+        device=as_measured(device, constants),
+        constants=constants,
+        measured_at=datetime(2026, 1, 2, tzinfo=UTC),
+        processor="a processor",
+        versions={},
+    )

@@ -10,11 +10,10 @@ import numpy as np
 from metadata.arrays import Floats, Integers
 from metadata.surrogates.grounds import Ground
 from metadata.surrogates.intervals import fit_errors
-from metadata.surrogates.leanings import fit_leanings
+from metadata.surrogates.leanings import fit_leanings, means_of_others
 from metadata.surrogates.lessons import Lessons, row_weights
 from metadata.surrogates.line import fit_line
-from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.scenarios import balance, fill
+from metadata.surrogates.scenarios import balance
 from metadata.surrogates.transfer import bounded
 from metadata.surrogates.trees import boost
 from metadata.surrogates.view import QUANTILES, Outside, View
@@ -82,16 +81,8 @@ def _mean_errors(lessons: Lessons, error_N: Floats) -> float:
 
 def _of_others(ground: Ground, strange_N: Floats) -> Floats:
     """Return each row's mean regret on other datasets, `strange_N` outside the core."""
-    scenarios, column_N = ground.scenarios, ground.column_N
-    mean_TK = np.array([_mean_of_others(scenarios, group) for group in scenarios.group_T])
-    return np.where(column_N >= 0, mean_TK[ground.pair_N, column_N], strange_N)
-
-
-def _mean_of_others(scenarios: Scenarios, group: int) -> Floats:
-    others_T = scenarios.group_T != group
-    weight_T = balance(scenarios.group_T[others_T])
-    mean_K: Floats = weight_T @ fill(scenarios.regret_TK[others_T], weight_T)
-    return mean_K
+    mean_TK = means_of_others(ground.scenarios)
+    return np.where(ground.column_N >= 0, mean_TK[ground.pair_N, ground.column_N], strange_N)
 
 
 def _differences(lessons: Lessons, forecast_N: Floats) -> Floats:

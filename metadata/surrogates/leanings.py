@@ -128,7 +128,7 @@ def try_ridges(scenarios: Scenarios) -> Trial:
     """Return the strength that errs least on datasets left out, and what it said of them."""
     weight_T = balance(scenarios.group_T)
     shifts = [_by_others(scenarios, partial(fit_leanings, ridge=ridge)) for ridge in RIDGES]
-    differs_TK = scenarios.regret_TK - _means_of_others(scenarios)
+    differs_TK = scenarios.regret_TK - means_of_others(scenarios)
     missed = [weight_T @ np.nanmean((differs_TK - one) ** 2, axis=1) for one in shifts]
     best = int(np.argmin(missed))
     shift_TK = shifts[best]
@@ -169,12 +169,12 @@ def errors_saved(scenarios: Scenarios, change_TK: Floats) -> Floats:
 
     The error without it is to the mean of the other datasets, over all of the core that was run.
     """
-    differs_TK = scenarios.regret_TK - _means_of_others(scenarios)
+    differs_TK = scenarios.regret_TK - means_of_others(scenarios)
     saved_TK = differs_TK**2 - (differs_TK - change_TK) ** 2
     return group_means(np.nanmean(saved_TK, axis=1), scenarios.group_T)
 
 
-def _means_of_others(scenarios: Scenarios) -> Floats:
+def means_of_others(scenarios: Scenarios) -> Floats:
     """Return the mean regret of each core configuration on the other datasets, T x K."""
     mean_TK = np.empty_like(scenarios.regret_TK)
     for group in np.unique(scenarios.group_T):

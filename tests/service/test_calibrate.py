@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from metadata.device_constants import Calibration, as_measured, keep_calibration
+from metadata.device_constants import Calibration, keep_calibration
 from metadata.errors import UnknownDevice
 from metadata.features.device import MEASURED, find_device, this_machine
-from metadata.records import Device
-from metadata.step_time import DeviceConstants, expected_constants
 from service.catalogue.devices import Devices
 
 CONFIGURATION = {
@@ -22,26 +20,6 @@ CONFIGURATION = {
 
 
 Run = Callable[..., Any]
-
-
-def times_slower(device: Device, factor: float) -> Calibration:
-    usual = expected_constants(device)
-    constants = DeviceConstants.model_validate(
-        {
-            **usual.model_dump(),
-            "bf16_flops_per_second": usual.bf16_flops_per_second / factor,
-            "fp32_flops_per_second": usual.fp32_flops_per_second / factor,
-            "bytes_per_second": usual.bytes_per_second / factor,
-            "launch_seconds": usual.launch_seconds * factor,
-        }
-    )
-    return Calibration(
-        device=as_measured(device, constants),
-        constants=constants,
-        measured_at=datetime(2026, 1, 2, tzinfo=UTC),
-        processor="a processor",
-        versions={},
-    )
 
 
 def test_this_machine_is_measured_and_what_was_measured_is_used_by_name(
@@ -55,7 +33,9 @@ def test_this_machine_is_measured_and_what_was_measured_is_used_by_name(
     assert Devices(command_folder / "devices").here() == found.device
 
 
-def test_forecasts_follow_what_was_measured(run: Run, command_folder: Path, tmp_path: Path) -> None:
+def test_forecasts_follow_what_was_measured(
+    run: Run, command_folder: Path, tmp_path: Path, world: ModuleType
+) -> None:
     data, configuration = tmp_path / "weeks.jsonl", tmp_path / "lora.json"
     data.write_text('{"prompt": "How many days are two weeks?", "completion": "14"}\n' * 60)
     configuration.write_text(json.dumps(CONFIGURATION))
@@ -63,14 +43,16 @@ def test_forecasts_follow_what_was_measured(run: Run, command_folder: Path, tmp_
     ask += ["--configuration", str(configuration)]
     before = json.loads(run(*ask).out)["train_seconds"]["expected"]
 
-    keep_calibration(command_folder / "devices", times_slower(this_machine(), 10))
+    keep_calibration(command_folder / "devices", world.times_slower(this_machine(), 10))
 
     after = json.loads(run(*ask).out)["train_seconds"]["expected"]
     assert 5 * before < after < 20 * before  # what past runs correct depends on how long steps are
 
 
-def test_count_and_memory_are_as_asked_and_speeds_as_measured(tmp_path: Path) -> None:
-    keep_calibration(tmp_path, times_slower(find_device("L40S"), 2))
+def test_count_and_memory_are_as_asked_and_speeds_as_measured(
+    tmp_path: Path, world: ModuleType
+) -> None:
+    keep_calibration(tmp_path, world.times_slower(find_device("L40S"), 2))
 
     device = Devices(tmp_path).find("l40s", count=4, memory_gib=24)
 
@@ -78,12 +60,12 @@ def test_count_and_memory_are_as_asked_and_speeds_as_measured(tmp_path: Path) ->
     assert device.bf16_tflops == pytest.approx(362 / 2)
 
 
-def test_a_gpu_of_no_table_is_known_once_it_was_measured(tmp_path: Path) -> None:
+def test_a_gpu_of_no_table_is_known_once_it_was_measured(tmp_path: Path, world: ModuleType) -> None:
     strange = find_device("L40S").model_copy(update={"name": "Strange GPU 9"})
     with pytest.raises(UnknownDevice):
         Devices(tmp_path).find("Strange GPU 9")
 
-    keep_calibration(tmp_path, times_slower(strange, 2))
+    keep_calibration(tmp_path, world.times_slower(strange, 2))
 
     found = Devices(tmp_path).find("strange gpu 9", count=2, memory_gib=8)
     assert (found.name, found.count, found.memory_bytes) == (

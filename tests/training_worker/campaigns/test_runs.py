@@ -2,15 +2,13 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from metadata.device_constants import Calibration, as_measured
-from metadata.records import Device, Probe, Run, RunState
+from metadata.records import Probe, Run, RunState
 from metadata.runs_file import read_runs, write_runs
-from metadata.step_time import expected_constants
 from metadata.table import build_table
 from training_worker import campaign
 from training_worker.campaigns.pairs import find_pairs
@@ -185,13 +183,19 @@ def test_a_table_made_before_is_added_and_keeps_its_probes(
 
 
 def test_runs_are_known_by_the_speed_of_the_machine_that_was_measured(
-    tmp_path: Path, items: list[Item], scored: Scored, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    items: list[Item],
+    scored: Scored,
+    world: ModuleType,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run, shards, merged = scored(items[0], 1.0), tmp_path / "shards", tmp_path / "runs.parquet"
     append(new_shard(shards), run)
     files = {
-        "same": calibration_of(run.task.device),
-        "other": calibration_of(run.task.device.model_copy(update={"name": "CPU, 64 cores"})),
+        "same": world.times_slower(run.task.device, 2),
+        "other": world.times_slower(
+            run.task.device.model_copy(update={"name": "CPU, 64 cores"}), 2
+        ),
     }
     for name, calibration in files.items():
         (tmp_path / name).write_text(calibration.model_dump_json())
@@ -207,20 +211,6 @@ def test_runs_are_known_by_the_speed_of_the_machine_that_was_measured(
     assert device.name == run.task.device.name + ", measured"
     assert device.memory_bytes == run.task.device.memory_bytes
     assert device.bf16_tflops == pytest.approx(run.task.device.bf16_tflops / 2)
-
-
-def calibration_of(device: Device) -> Calibration:
-    """Return that of a machine half as fast as is usual of a device."""
-    usual = expected_constants(device)
-    half = {"fp32_flops_per_second": usual.fp32_flops_per_second / 2}
-    constants = usual.model_copy(update=half)
-    return Calibration(
-        device=as_measured(device, constants),
-        constants=constants,
-        measured_at=datetime(2026, 1, 2, tzinfo=UTC),
-        processor="a processor",
-        versions={},
-    )
 
 
 def test_a_run_that_scores_otherwise_is_told(
