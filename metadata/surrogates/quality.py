@@ -45,7 +45,7 @@ class Learnt:
         return {kind: one.trial.trust for kind, one in self.grounds.items()}
 
     def believe(self, trust: Mapping[Kind, float]) -> Quality:
-        """Return the surrogate that believes so much; with 0 it is the portfolio."""
+        """Return the surrogate that believes so much; with 0 it begins as the portfolio."""
         quality = Quality(
             tried=_tried(self.table),
             averages=self.averages,

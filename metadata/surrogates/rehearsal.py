@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metadata.arrays import Floats
+from metadata.regret import MEDIAN_REGRET
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.scenarios import balance, best_so_far, fill, greedy
 
@@ -38,6 +39,7 @@ def rehearse(
                 count=max(counts),
                 allowed_C=np.isfinite(regret_K),
                 first_C=None if change_TK is None else weight_T @ filled_TK + change_TK[pair],
+                most=np.inf if change_TK is None else MEDIAN_REGRET,
             )
             rehearsed[pair] = best_so_far(regret_K, order, counts)
     return rehearsed

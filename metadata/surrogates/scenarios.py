@@ -2,7 +2,8 @@
 
 The greedy portfolio weighs all datasets alike. A learnt list has as its first entry the best by
 what a model expects here rather than on average; the others complement it as in a portfolio, so
-that a model that errs costs one run.
+that a model that errs costs one run. They look at what is better than the median alone: how bad a
+scenario would be otherwise is chance, which the few datasets with great losses would decide by.
 
 Axes: T past pairs (scenarios), C candidates, G datasets, S settings.
 """
@@ -39,6 +40,7 @@ def greedy(
     count: int,
     allowed_C: Booleans | None = None,
     first_C: Floats | None = None,
+    most: float = np.inf,
 ) -> Integers:
     """Return a list whose best so far has the least expected regret after each entry.
 
@@ -48,6 +50,7 @@ def greedy(
         count: Entries at most; all allowed candidates where there are fewer.
         allowed_C: Candidates that may be picked, all where not given.
         first_C: What the first is picked by, the mean over scenarios where not given.
+        most: Regret that a list has at most, once it has a first entry: greater ones are alike.
 
     Returns:
         Columns, in the order picked. Ties go to the lower mean, then to the lower column.
@@ -56,12 +59,13 @@ def greedy(
     """
     open_C = np.ones(scenario_TC.shape[1], dtype=bool) if allowed_C is None else allowed_C.copy()
     mean_C = weight_T @ scenario_TC
-    best_T = np.full(len(scenario_TC), np.inf)
+    best_T = np.full(len(scenario_TC), most)
     order: list[int] = []
     while len(order) < count and open_C.any():
-        gained_C = weight_T @ np.minimum(best_T[:, None], scenario_TC)
-        if first_C is not None and not order:
-            gained_C = first_C
+        if order:
+            gained_C = weight_T @ np.minimum(best_T[:, None], scenario_TC)
+        else:
+            gained_C = mean_C if first_C is None else first_C
         cost_C = np.where(open_C, np.round(gained_C, 12), np.inf)
         tied_C = cost_C == cost_C.min()
         pick = int(np.argmin(np.where(tied_C, mean_C, np.inf)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.kinds import Kind
-from metadata.regret import WORST_REGRET
+from metadata.regret import MEDIAN_REGRET, WORST_REGRET
 from metadata.surrogates.distance import Distances
 from metadata.surrogates.failure import Failure
 from metadata.surrogates.far import Far
@@ -197,7 +197,9 @@ class Quality:
         mean_C = scene.weight_T @ scene.scenario_TC
         worth_C = self.cautious(few, regret_C[rows])
         scenario_TC = scene.scenario_TC - mean_C + worth_C - scene.shift_C
-        order = greedy(scenario_TC, scene.weight_T, count=count, first_C=worth_C)
+        order = greedy(
+            scenario_TC, scene.weight_T, count=count, first_C=worth_C, most=MEDIAN_REGRET
+        )
         picked: Integers = rows[order]
         return picked
 

@@ -67,6 +67,14 @@ def test_the_first_may_be_picked_by_something_else_and_the_others_complement_it(
     assert EVEN_T @ best_T[:, order[1]] == pytest.approx((EVEN_T @ best_T).min())
 
 
+def test_losses_beyond_the_most_a_list_is_taken_to_have_do_not_count() -> None:
+    scenario_TC = np.array([[2.0, 1.1, 2.0], [0.8, 0.8, 0.3]])
+    first_C = np.array([0.0, 9.0, 9.0])
+
+    assert greedy(scenario_TC, np.full(2, 0.5), count=2, first_C=first_C).tolist() == [0, 1]
+    assert greedy(scenario_TC, np.full(2, 0.5), count=2, first_C=first_C, most=1.0).tolist() == [0, 2]
+
+
 def test_datasets_weigh_alike_however_many_pairs_they_have() -> None:
     assert balance(np.array([4, 4, 4, 7])) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
 
