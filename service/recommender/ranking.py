@@ -22,11 +22,11 @@ from metadata.kinds import Kind
 from metadata.knowledge import Forecast, Knowledge
 from metadata.methods import METHODS
 from metadata.records import Configuration
+from metadata.regret import MEDIAN_REGRET
 from service.recommender.fitting import Planned
 from service.recommender.question import Question
 from service.recommender.schemas import Exclusion
 
-MEDIAN_REGRET = 1.0  # of the core's median configuration, by the definition of regret
 REGRET_PER_TENFOLD = 0.15  # regret: a doubled time has to buy 0.045
 LOOKED_AT = 4  # times the count: some of what is picked is too like the rest
 LONGEST_FRONT = 20  # points: what a table shows at a glance
