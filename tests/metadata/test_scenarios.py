@@ -72,7 +72,10 @@ def test_losses_beyond_the_most_a_list_is_taken_to_have_do_not_count() -> None:
     first_C = np.array([0.0, 9.0, 9.0])
 
     assert greedy(scenario_TC, np.full(2, 0.5), count=2, first_C=first_C).tolist() == [0, 1]
-    assert greedy(scenario_TC, np.full(2, 0.5), count=2, first_C=first_C, most=1.0).tolist() == [0, 2]
+    assert greedy(scenario_TC, np.full(2, 0.5), count=2, first_C=first_C, most=1.0).tolist() == [
+        0,
+        2,
+    ]
 
 
 def test_datasets_weigh_alike_however_many_pairs_they_have() -> None:
