@@ -32,7 +32,7 @@ from metadata.surrogates.forgetting import Forgetting
 from metadata.surrogates.portfolio import Portfolio
 from metadata.surrogates.rehearsal import COUNTS
 from metadata.surrogates.scenarios import balance, fill
-from metadata.surrogates.spec import State, Surrogate, gather
+from metadata.surrogates.spec import Candidates, Prediction, State, Surrogate, gather
 from metadata.surrogates.transfer import Quality
 from metadata.table import Table, build_table
 
@@ -109,8 +109,7 @@ class Knowledge:
         candidates = gather(task, [*configurations, default], [*plans, plan(default, task)])
         scene = quality.look(candidates)
         regret = quality.judge(scene)
-        seconds = self.surrogates["time"].forecast(candidates)
-        peak = self.surrogates["memory"].forecast(candidates)
+        seconds, peak = self._costs(candidates)
         forgotten = self.surrogates["forgetting"].forecast(candidates)
         default_regret = float(regret.expected_C[-1])
         beats_C = quality.beats(regret.expected_C, default_regret, scene.distance)
@@ -131,6 +130,16 @@ class Knowledge:
             forgotten_low=forgotten.low_C[:-1],
             forgotten_high=forgotten.high_C[:-1],
         )
+
+    def costs(
+        self, task: Task, configurations: Sequence[Configuration], plans: Sequence[Plan]
+    ) -> tuple[Prediction, Prediction]:
+        """Forecast seconds of training and bytes at the peak alone, as `forecast` does."""
+        return self._costs(gather(task, configurations, plans))
+
+    def _costs(self, candidates: Candidates) -> tuple[Prediction, Prediction]:
+        seconds, peak = (self.surrogates[name].forecast(candidates) for name in ("time", "memory"))
+        return seconds, peak
 
     def screen(self, pool: Pool, task: Task) -> Floats:
         """Return what a small model expects of each configuration of a pool on a task, P."""

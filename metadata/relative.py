@@ -4,7 +4,7 @@ Axes: C configurations, F features.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import log2
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from metadata.arrays import Floats
 from metadata.features import describe
 from metadata.methods import METHODS
-from metadata.priors import carry_over, rate_ratio
+from metadata.priors import rate_ratio
 from metadata.records import (
     Configuration,
     DatasetProfile,
@@ -105,11 +105,7 @@ def _plain(value: Scalar) -> str:
 
 
 def describe_alone(
-    configurations: Sequence[Configuration], models: Iterable[ModelProfile]
+    configurations: Sequence[Configuration], models: Sequence[ModelProfile]
 ) -> Floats:
     """Return features of configurations apart from any task: on the reference task, C x F."""
-    carried = [
-        carry_over(configuration, known=model, new=REFERENCE.model)
-        for configuration, model in zip(configurations, models, strict=True)
-    ]
-    return np.round(describe(REFERENCE, carried), DIGITS)
+    return np.round(describe(REFERENCE, configurations, models), DIGITS)

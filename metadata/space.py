@@ -189,7 +189,12 @@ def usual_configurations(name: str, task: Task) -> list[Configuration]:
 
 
 def suited(configuration: Configuration, task: Task) -> Configuration:
-    """Return a configuration with the length of a task's examples and its device's precision.
+    """Return a configuration with the length of a task's examples and its device's precision."""
+    return configuration.model_copy(update=set_by(task))
+
+
+def set_by(task: Task) -> dict[str, Any]:
+    """Return the length and the precision of configurations that suit a task.
 
     All but one in a hundred examples go in whole, up to 4,096 tokens and the model's context.
     """
@@ -198,9 +203,7 @@ def suited(configuration: Configuration, task: Task) -> Configuration:
     steps = ceil((tokens + 1) / LENGTH_STEP_TOKENS)
     length = min(steps * LENGTH_STEP_TOKENS, LONGEST_TOKENS, task.model.context_tokens)
     precision = "bf16" if task.device.kind == "cuda" else "fp32"
-    return configuration.model_copy(
-        update={"max_length_tokens": max(8, length), "precision": precision}
-    )
+    return {"max_length_tokens": max(8, length), "precision": precision}
 
 
 def values_of(configuration: Configuration, model: ModelProfile) -> Values:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metadata.features.configuration import CONFIGURATION_FEATURES, describe_configurations
 from metadata.features.task import TASK_FEATURES, describe_task
-from metadata.records import Configuration, Task
+from metadata.records import Configuration, ModelProfile, Task
 
 __all__ = ["FEATURES", "OWN_NAMES", "TASK_FEATURES", "Names", "describe", "describe_task"]
 
@@ -30,8 +30,15 @@ class Names:
 OWN_NAMES = Names(all=FEATURES, of_task=TASK_FEATURES)
 
 
-def describe(task: Task, configurations: Sequence[Configuration]) -> NDArray[np.float64]:
-    """Return `FEATURES` of each configuration on a task, X_CF with all values finite."""
+def describe(
+    task: Task,
+    configurations: Sequence[Configuration],
+    rated_on: Sequence[ModelProfile] | None = None,
+) -> NDArray[np.float64]:
+    """Return `FEATURES` of each configuration on a task, X_CF with all values finite.
+
+    Where they come from other models, `rated_on` are those: a rate carried over keeps its ratio.
+    """
     task_F = describe_task(task)
-    own_CF = describe_configurations(task, configurations)
+    own_CF = describe_configurations(task, configurations, rated_on)
     return np.hstack([np.tile(task_F, (len(own_CF), 1)), own_CF])

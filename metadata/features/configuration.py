@@ -14,7 +14,7 @@ from metadata.architectures import Linear, targeted
 from metadata.features.task import completion_tokens, prompt_tokens, training_examples
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS, SCHEDULES
-from metadata.priors import usual_rate
+from metadata.priors import rate_ratio
 from metadata.records import Configuration, ModelProfile, TargetModules, Task
 
 Floats = NDArray[np.float64]
@@ -57,25 +57,30 @@ CONFIGURATION_FEATURES: tuple[str, ...] = (
 )
 
 
-def describe_configurations(task: Task, configurations: Sequence[Configuration]) -> Floats:
+def describe_configurations(
+    task: Task,
+    configurations: Sequence[Configuration],
+    rated_on: Sequence[ModelProfile] | None = None,
+) -> Floats:
     """Return `CONFIGURATION_FEATURES` of each configuration on a task, all finite.
 
     Args:
         task: Its device is not looked at.
         configurations: C of them, each of known entries of the tables.
+        rated_on: The model that each one's learning rate is for, the task's where not given.
 
     Returns:
         X_CF, one row each. The learning rate stands as a multiple of the usual one of its method,
         optimizer and model; LoRA's scale is alpha / r, rsLoRA's alpha / sqrt(r).
     """
     targets = {target: targeted(task.model, target) for target in TARGETS}
-    rates = {
-        (method, optimizer): usual_rate(method, optimizer, task.model)
-        for method, optimizer in {(c.method.name, c.optimizer.name) for c in configurations}
-    }
-    values_CV = np.array(
-        [_values(one, task.model, targets, rates) for one in configurations], dtype=np.float64
-    ).reshape(len(configurations), len(VALUES))
+    values = [
+        _values(one, rate_ratio(one, own), targets, task.model)
+        for one, own in zip(
+            configurations, rated_on or [task.model] * len(configurations), strict=True
+        )
+    ]
+    values_CV = np.array(values, dtype=np.float64).reshape(len(values), len(VALUES))
     return np.hstack(
         [
             values_CV,
@@ -89,19 +94,15 @@ def describe_configurations(task: Task, configurations: Sequence[Configuration])
 
 
 def _values(
-    configuration: Configuration,
-    model: ModelProfile,
-    targets: Targets,
-    rates: Mapping[tuple[str, str], float],
+    configuration: Configuration, ratio: float, targets: Targets, model: ModelProfile
 ) -> tuple[float, ...]:
     method, optimizer = configuration.method, configuration.optimizer
     values = method.values
     spec = METHODS[method.name]
     rank, alpha = _number(values, "r"), _number(values, "lora_alpha")
     trainable = spec.trainable(values, targets[configuration.target_modules], model)
-    rate = optimizer.learning_rate
     return (
-        log2(rate / rates[method.name, optimizer.name]) if rate else 0.0,
+        log2(ratio) if ratio else 0.0,
         log2(rank) if rank else 0.0,
         log2(alpha / (sqrt(rank) if spec.fixed.get("use_rslora") else rank))
         if rank and alpha

@@ -22,9 +22,9 @@ def aim_at(question: Question, known: Knowledge) -> Aim:
     """Divide the limits by what the upper forecast of the default adds to its plan."""
     default = default_configuration(question.task)
     planned = plan_for(default, question.task, question.learnt)
-    forecast = known.forecast(question.task, [default], [planned])
-    memory_factor = CARE * float(forecast.bytes_high[0]) / planned.peak_bytes
-    time_factor = CARE * float(forecast.seconds_high[0]) / planned.train_seconds
+    time, memory = known.costs(question.task, [default], [planned])
+    memory_factor = CARE * float(memory.high_C[0]) / planned.peak_bytes
+    time_factor = CARE * float(time.high_C[0]) / planned.train_seconds
     seconds = question.train_seconds
     return Aim(
         memory_bytes=max(1, int(question.memory_bytes / memory_factor)),

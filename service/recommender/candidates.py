@@ -1,8 +1,9 @@
 """Propose configurations for a task: from evidence, from published rules, and fresh ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from metadata.space import (
     default_configuration,
     exists,
     neighbours,
-    suited,
+    set_by,
     width_rule_configuration,
 )
 from service.recommender.aim import Aim
@@ -29,6 +30,14 @@ NEIGHBOURED = 16  # of the configurations that evidence or a rule speaks for
 NEIGHBOURS_EACH = 4
 FRESH = 80  # describing each takes half a millisecond of the answer
 MOST_FRESH = 4 * FRESH  # that are looked at one by one: some cannot exist on the model
+# Whatever a past run had; checkpointing is added later, where it is needed to fit.
+PLAIN: Mapping[str, Any] = {
+    "quantization": "none",
+    "gradient_checkpointing": False,
+    "packing": False,
+    "attention": "sdpa",
+    "seed": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,29 +167,18 @@ def _neighbours(
 
 
 def _suited(candidates: Iterable[Candidate], task: Task) -> Iterator[Candidate]:
+    """Yield those that can exist here, as this task's data, device and widths need them."""
+    plain = {**PLAIN, **set_by(task)}
     for candidate in candidates:
-        configuration = _suit(candidate.configuration, task)
+        configuration = candidate.configuration.model_copy(
+            update={**plain, "method": _narrowed(candidate.configuration, task.model)}
+        )
         if exists(configuration, task.model) and _runs_on(configuration, task.device):
             yield Candidate(configuration=configuration, source=candidate.source)
 
 
 def _runs_on(configuration: Configuration, device: Device) -> bool:
     return device.kind == "cuda" or not OPTIMIZERS[configuration.optimizer.name].needs_cuda
-
-
-def _suit(configuration: Configuration, task: Task) -> Configuration:
-    """Return a configuration as this task's data, device and widths need it."""
-    plain = configuration.model_copy(
-        update={
-            "method": _narrowed(configuration, task.model),
-            "quantization": "none",
-            "gradient_checkpointing": False,  # added later, where it is needed to fit
-            "packing": False,
-            "attention": "sdpa",
-            "seed": 0,
-        }
-    )
-    return suited(plain, task)
 
 
 def _narrowed(configuration: Configuration, model: ModelProfile) -> Choice:

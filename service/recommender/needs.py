@@ -69,7 +69,7 @@ def _needs(
     The first `let_in` need their upper forecasts; the others are candidates only from where the
     aim holds their plans.
     """
-    forecast = known.forecast(
+    time, memory = known.costs(
         question.task, [one.configuration for one in planned], [one.plan for one in planned]
     )
     is_late_C = np.arange(len(planned)) >= let_in
@@ -79,8 +79,8 @@ def _needs(
     seconds_C = factor * _column(planned, "train_seconds")
     return limits_of(
         question,
-        bytes_C=np.maximum(forecast.bytes_high, is_late_C * bytes_C),
-        seconds_C=np.maximum(forecast.seconds_high, is_late_C * seconds_C),
+        bytes_C=np.maximum(memory.high_C, is_late_C * bytes_C),
+        seconds_C=np.maximum(time.high_C, is_late_C * seconds_C),
     )
 
 
