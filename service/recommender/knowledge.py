@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from threading import Lock
 
@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 POINTER = "current"
 STOP_SECONDS = 5.0
+
+
+@cache
+def _load_shipped(folder: Path) -> Knowledge:
+    """Return what ships, read once: it never changes, so that all stores of a process share it."""
+    return Knowledge.load(folder)
 
 
 class KnowledgeStore:
@@ -51,9 +57,9 @@ class KnowledgeStore:
         """Return the knowledge that answers now; it never changes once given."""
         return self._current
 
-    @cached_property
+    @property
     def _shipped(self) -> Knowledge:
-        return Knowledge.load(self._shipped_folder)
+        return _load_shipped(self._shipped_folder)
 
     def versions(self) -> list[KnowledgeVersion]:
         """Return every version that can be activated, by name; the shipped one always."""

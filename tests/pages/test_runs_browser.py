@@ -13,7 +13,8 @@ from metadata.records import Run
 from metadata.run_rows import RunRow
 from service.pages import plots
 from tests.pages.axe import serious_faults
-from tests.service.test_pages import HOSTILE, make_run
+from tests.service.pages.browsing import HOSTILE
+from tests.service.pages.past_runs import make_run
 
 OpenTab = Callable[..., Any]
 MANY = 400

@@ -1,5 +1,6 @@
 """A database, a queue and a whole application, each in a temporary folder."""
 
+import json
 import os
 import shutil
 import sys
@@ -35,6 +36,7 @@ from service.jobs.timing import Timing
 from service.services import open_services
 from service.settings import Settings
 
+ASK = ("--model", "peftwise-tiny", "--device", "cpu")  # of a command
 LEASE_SECONDS = 60.0
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LENGTHS = Lengths(mean=20.0, p50=20, p90=30, p99=40, max=50)
@@ -263,3 +265,18 @@ def run(
         return Ended(int(ended.value.code or 0), captured.out, captured.err)
 
     return run_one
+
+
+@pytest.fixture
+def data_file(tmp_path: Path) -> Path:
+    """Return a small training file."""
+    return write_examples(tmp_path / "weeks.jsonl")
+
+
+def write_examples(path: Path) -> Path:
+    examples = [
+        {"prompt": f"How many days are {n} weeks?", "completion": f"{7 * n} days"}
+        for n in range(60)
+    ]
+    path.write_text("".join(json.dumps(example) + "\n" for example in examples))
+    return path

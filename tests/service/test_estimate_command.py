@@ -2,7 +2,6 @@ import json
 import stat
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from metadata.features.model import find_model
 from metadata.footprint import footprint
 from metadata.records import Configuration
+from tests.service.conftest import ASK, Run
 
 CONFIGURATION = {
     "method": {"name": "lora", "r": 8, "lora_alpha": 16, "lora_dropout": 0.0},
@@ -18,21 +18,6 @@ CONFIGURATION = {
     "batch_size": 8,
     "loss_on": "all",
 }
-ASK = ("--model", "peftwise-tiny", "--device", "cpu")
-
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def data_file(tmp_path: Path) -> Path:
-    path = tmp_path / "weeks.jsonl"
-    examples = [
-        {"prompt": f"How many days are {n} weeks?", "completion": f"{7 * n} days"}
-        for n in range(60)
-    ]
-    path.write_text("".join(json.dumps(example) + "\n" for example in examples))
-    return path
 
 
 @pytest.fixture

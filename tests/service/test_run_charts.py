@@ -14,7 +14,8 @@ from service.app import create_app
 from service.pages.plots import CHARTS, figures, importance
 from service.settings import Settings
 from service.tables import JobRow
-from tests.service.test_pages import EXAMPLES, Html, ask, jsonl, make_run, parse, train
+from tests.service.pages.browsing import EXAMPLES, Html, ask, jsonl, parse, train
+from tests.service.pages.past_runs import make_run
 
 ROWS = {"scope": "row"}
 

@@ -12,7 +12,8 @@ from metadata.notes import Notes
 from metadata.records import Measurement
 from service.app import create_app
 from service.settings import Settings
-from tests.service.test_pages import HOSTILE, Html, make_run, parse
+from tests.service.pages.browsing import HOSTILE, Html, parse
+from tests.service.pages.past_runs import make_run
 
 ROWS = {"scope": "row"}
 

@@ -1,5 +1,6 @@
-"""Take what an importer finds, and the report of it."""
+"""Take what an importer finds, and the report of it; a folder of the Trainer's to break."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ from metadata.importers.spec import Given
 from metadata.records import Measurement, Run
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+STATE: dict[str, Any] = {
+    "global_step": 20, "max_steps": 20, "epoch": 1.0, "log_history": [{"step": 10, "loss": 2.0}],
+}  # fmt: skip
+LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "lora_dropout": 0.0}
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,13 @@ def take() -> Callable[..., Taken]:
         return Taken(list(found), intake.report())
 
     return taken
+
+
+def trainer_folder(folder: Path, state: str | bytes | None = None) -> Path:
+    """Write the state and the adapter of a small run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(STATE) if state is None else state
+    raw = content if isinstance(content, bytes) else content.encode()
+    (folder / "trainer_state.json").write_bytes(raw)
+    (folder / "adapter_config.json").write_text(json.dumps(LORA))
+    return folder

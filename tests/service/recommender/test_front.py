@@ -21,9 +21,9 @@ from service.recommender.recommend import Recommendation, recommend
 from service.recommender.schemas import RecommendationRequest
 from service.settings import Settings
 from service.tables import RecommendationRow
+from tests.service.pages.browsing import EXAMPLES, jsonl, parse
+from tests.service.pages.browsing import ask as fill_in
 from tests.service.recommender.conftest import Ask
-from tests.service.test_pages import EXAMPLES, jsonl, parse
-from tests.service.test_pages import ask as fill_in
 
 URL = "/v1/recommendations"
 
