@@ -20,6 +20,7 @@ from metadata.errors import PeftwiseError
 from metadata.methods import METHODS
 from metadata.records import RunState
 from training_worker.campaigns import merging, rerun
+from training_worker.campaigns.pairs import CORE_SECONDS, Pair, find_pairs, seconds_of_core
 from training_worker.campaigns.plan import PHASES, Item, plan_items
 from training_worker.campaigns.pool import work_off
 from training_worker.campaigns.results import Results
@@ -27,6 +28,7 @@ from training_worker.campaigns.shards import done_ids
 from training_worker.campaigns.sources import find_sources
 
 BASE_MODEL = "peftwise-tiny"
+MOST_NAMED = 8  # pairs that are left out
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -88,13 +90,21 @@ def _campaign(arguments: Sequence[str]) -> int:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they load torch
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    sources = find_sources(options.data, options.datasets)
+    base_models = options.base_model or [BASE_MODEL]
+    phases = PHASES if options.plan is None else options.plan
+    if "core" in phases:
+        pairs = find_pairs(sources, base_models)
+        wanted = [pair for pair in pairs if not options.sizes or pair.sized.size in options.sizes]
+        sys.stderr.write(_left_out(wanted, options.core_seconds))
     items = plan_items(
-        find_sources(options.data, options.datasets),
-        options.base_model or [BASE_MODEL],
+        sources,
+        base_models,
         Results(options.output),
-        phases=options.plan,
+        phases=phases,
         sizes=options.sizes,
         methods=options.methods,
+        core_seconds=options.core_seconds,
         shuffle_seed=options.shuffle_seed,
     )
     states = run_items(items, options.output, processes=options.processes, minutes=options.minutes)
@@ -102,6 +112,23 @@ def _campaign(arguments: Sequence[str]) -> int:
     known = len(done_ids(options.output))
     sys.stdout.write(f"{known} runs are there; now: {ended or 'none to do'}\n")
     return 0
+
+
+def _left_out(pairs: Iterable[Pair], core_seconds: float) -> str:
+    """Say which pairs take too long; nothing where none does."""
+    left = [
+        f"{pair.sized.name} on {pair.task.model.id} ({seconds:.0f} s)"
+        for pair in pairs
+        if (seconds := seconds_of_core(pair)) > core_seconds
+    ]
+    if not left:
+        return ""
+    more = len(left) - MOST_NAMED
+    return (
+        f"Left out, as their core would train for more than {core_seconds:g} s: "
+        f"{', '.join(left[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}. "
+        "Raise --core-seconds to have them.\n"
+    )
 
 
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
@@ -134,6 +161,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", type=_phases, help=f"some of {','.join(PHASES)}, in this order")
     parser.add_argument("--methods", type=_methods, default=[], help="only these in the spread")
     parser.add_argument("--minutes", type=float, help="begin no run after so many")
+    parser.add_argument(
+        "--core-seconds",
+        type=float,
+        default=CORE_SECONDS,
+        help="pairs whose core would train longer stay out, by its formula (default %(default)g)",
+    )
     parser.add_argument("--shuffle-seed", type=int, default=0, help="order of the pairs")
     return parser
 

@@ -15,7 +15,7 @@ from training_worker.campaigns.sources import Sized, Source, profile, sizes
 from training_worker.model import resolve_model
 
 LEAST_EXAMPLES = {"facts": 200}  # of a kind of dataset: twenty facts, that the test asks enough
-CORE_SECONDS = 240.0  # that the core of one pair may take, by our own forecast, on one thread
+CORE_SECONDS = 240.0  # that the core of a pair may train by default, by its formula, on one thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def find_pairs(sources: Sequence[Source], base_models: Sequence[str]) -> list[Pa
     ]
 
 
-def affordable_pairs(pairs: Iterable[Pair], *, core_seconds: float = CORE_SECONDS) -> list[Pair]:
+def affordable_pairs(pairs: Iterable[Pair], *, core_seconds: float) -> list[Pair]:
     """Return the pairs whose core takes no longer than so many seconds."""
     return [pair for pair in pairs if seconds_of_core(pair) <= core_seconds]
 

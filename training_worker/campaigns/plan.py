@@ -21,7 +21,13 @@ from metadata.priors import usual_rate
 from metadata.records import Configuration, Device, Run, Task, content_hash
 from metadata.space import neighbours, sample
 from training_worker.campaigns.core import SCREENING, core_configurations, shortened
-from training_worker.campaigns.pairs import Pair, affordable_pairs, find_pairs, seconds_of
+from training_worker.campaigns.pairs import (
+    CORE_SECONDS,
+    Pair,
+    affordable_pairs,
+    find_pairs,
+    seconds_of,
+)
 from training_worker.campaigns.results import Results
 from training_worker.campaigns.sources import Sized, Source
 
@@ -66,14 +72,15 @@ def plan_items(
     phases: Sequence[str] | None = None,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
+    core_seconds: float = CORE_SECONDS,
     shuffle_seed: int = 0,
 ) -> Iterator[Item]:
     """Yield the runs of a campaign, those that are done among them, looking at results as it goes.
 
-    Large sizes come in only where the core, whose epochs are given, is not asked for: all other
-    runs take as many tokens however many examples there are. Where `sizes` names some, a dataset
-    passes too by what it was screened on without that. Where it names some, `methods` are those
-    of the spread.
+    Where the core, whose epochs are given, is asked for, pairs on which it would train longer than
+    `core_seconds` stay out: all other runs take as many tokens however many examples there are.
+    Where `sizes` names some, a dataset passes too by what it was screened on without that. Where it
+    names some, `methods` are those of the spread.
 
     Raises:
         UnknownModel: A base model is no known id, and no folder with a config.json.
@@ -83,7 +90,7 @@ def plan_items(
     of_pairs: dict[str, Phase] = {**OF_PAIRS, "spread": own_spread}
     found = find_pairs(sources, base_models)
     if "core" in chosen:
-        found = affordable_pairs(found)
+        found = affordable_pairs(found, core_seconds=core_seconds)
     Random(shuffle_seed).shuffle(found)
     pairs = [pair for pair in found if not sizes or pair.sized.size in sizes]
     screened, usually = screening_pairs(pairs), screening_pairs(found)

@@ -32,6 +32,21 @@ def short_items(data: Path, base_model: str, count: int) -> list[Item]:
     return [item for item in chosen if item.configuration.epochs <= 3][:count]
 
 
+def test_pairs_that_take_too_long_are_named_with_their_seconds(
+    data: Path, tiny_llama: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--output", str(tmp_path), "--data", str(data), "--base-model", tiny_llama]
+
+    status = campaign.main(
+        [*places, "--datasets", "colours", "--plan", "core", "--core-seconds", "0"]
+    )
+
+    said = capsys.readouterr().err
+    assert (status, list(tmp_path.iterdir())) == (0, [])
+    assert "more than 0 s: colours-" in said
+    assert "Raise --core-seconds to have them." in said
+
+
 def test_results_are_read_as_they_are_written(
     items: list[Item], tmp_path: Path, scored: Scored
 ) -> None:
