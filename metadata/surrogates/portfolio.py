@@ -16,6 +16,7 @@ from metadata.errors import TooFewRuns
 from metadata.features import TASK_FEATURES
 from metadata.surrogates.distance import Distances, distances_by
 from metadata.surrogates.scenarios import balance, fill, greedy
+from metadata.surrogates.shrinkage import without_noise
 from metadata.surrogates.spec import Candidates, Prediction, State, SurrogateSpec
 from metadata.table import Table
 
@@ -59,6 +60,12 @@ class Scenarios:
         strange_T1 = np.full((len(self.group_T), 1), np.nan)
         filled_TC = fill(np.hstack([self.regret_TK, strange_T1]), balance(self.group_T))
         return filled_TC[:, [place.get(key, -1) for key in keys]]
+
+    @cached_property
+    def lasting(self) -> Floats:
+        """Return regrets without gaps as they would be again, T x K: means stay, noise goes."""
+        weight_T = balance(self.group_T)
+        return without_noise(fill(self.regret_TK, weight_T), weight_T)
 
     @cached_property
     def columns(self) -> Mapping[str, int]:

@@ -30,15 +30,15 @@ def rehearse(
         held_T = scenarios.group_T == group
         others = scenarios.take(~held_T)
         weight_T = balance(others.group_T)
-        filled_TK = fill(others.regret_TK, weight_T)
+        scenario_TK = fill(others.regret_TK, weight_T) if change_TK is None else others.lasting
         for pair in np.flatnonzero(held_T):
             regret_K = scenarios.regret_TK[pair]
             order = greedy(
-                filled_TK,
+                scenario_TK,
                 weight_T,
                 count=max(counts),
                 allowed_C=np.isfinite(regret_K),
-                first_C=None if change_TK is None else weight_T @ filled_TK + change_TK[pair],
+                first_C=None if change_TK is None else weight_T @ scenario_TK + change_TK[pair],
                 most=np.inf if change_TK is None else MEDIAN_REGRET,
             )
             rehearsed[pair] = best_so_far(regret_K, order, counts)

@@ -22,7 +22,7 @@ from metadata.surrogates.failure import Failure
 from metadata.surrogates.far import Far
 from metadata.surrogates.intervals import TAIL
 from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.scenarios import balance, fill, greedy, squares
+from metadata.surrogates.scenarios import balance, greedy, squares
 from metadata.surrogates.spec import Described, Prediction, State
 from metadata.surrogates.trees import Trees, mean_of
 from metadata.surrogates.view import QUANTILES, View
@@ -300,19 +300,19 @@ class Quality:
         return np.array([known.issuperset(kinds) for kinds in candidates.kinds], dtype=bool)
 
     def _scenarios(self, candidates: Described, failure_C: Floats) -> Floats:
-        """Return the regret of each candidate in each past pair, T x C.
+        """Return the regret of each candidate on each past pair, were it run again, T x C.
 
         Of the core that is known; other candidates are taken to vary as their likes do.
         """
         weight_T = balance(self.scenarios.group_T)
-        filled_TK = fill(self.scenarios.regret_TK, weight_T)
+        lasting_TK = self.scenarios.lasting
         column_C = self._columns(candidates)
-        scenario_TC = filled_TK[:, column_C]
+        scenario_TC = lasting_TK[:, column_C]
         others = np.flatnonzero(column_C < 0)
         if len(others):
             strange = candidates.take(others)
             likeness_CK = self.core.likeness(strange.reference_CF)
-            deviation_TK = filled_TK - weight_T @ filled_TK
+            deviation_TK = lasting_TK - weight_T @ lasting_TK
             average_C = self._average(strange, failure_C[others])
             scenario_TC[:, others] = average_C + deviation_TK @ likeness_CK.T
         return scenario_TC
