@@ -13,6 +13,8 @@ from metadata.records import Run
 
 WORST_REGRET = 2.0  # also of a run that failed or went over its budget
 MEDIAN_REGRET = 1.0  # of the core's median configuration, by the definition of regret
+# About the standard error of a mean regret over a few dozen datasets: nearer ones hardly differ.
+INDIFFERENT_REGRET = 0.05
 NOISES = 4.0  # the best must exceed the median by so many standard deviations of repeats
 MINIMUM_CORE = 5  # scored core configurations, fewer give no median worth the name
 LIMITED_STATES = ("timed_out", "out_of_memory")  # by what was granted, not by the configuration

@@ -33,7 +33,9 @@ def fit_view(ground: Ground, trust: float) -> View:
         scenarios=scenarios,
         scale=ground.scale,
         trust=trust,
-        leanings=fit_leanings(scenarios, ridge=ground.trial.ridge),
+        leanings=fit_leanings(
+            scenarios, ridge=ground.trial.ridge, looked_at=ground.trial.looked_at
+        ),
         outside=outside,
         errors=fit_errors(lessons.regret_N, forecast_N, usual_N),
         difference_Q=_differences(lessons, forecast_N),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
-from metadata.surrogates.leanings import Trial, try_ridges
+from metadata.surrogates.leanings import Trial, try_leanings
 from metadata.surrogates.lessons import Lessons
 from metadata.surrogates.portfolio import Scenarios, scenarios_of
 from metadata.table import Table
@@ -67,7 +67,7 @@ def ground_of(table: Table, allowed: Table, heard: Heard) -> Ground:
     lessons = heard.lessons.take(kept_N).with_regret(regret_N[kept_N])
     scale = _scale(table, allowed)
     pair_N, column_N = _places(allowed, lessons)
-    trial = try_ridges(scenarios)
+    trial = try_leanings(scenarios)
     return Ground(
         lessons=lessons,
         scenarios=scenarios,

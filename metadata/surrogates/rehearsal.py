@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from metadata.arrays import Floats
-from metadata.regret import MEDIAN_REGRET
+from metadata.regret import INDIFFERENT_REGRET, MEDIAN_REGRET
 from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.scenarios import balance, best_so_far, fill, greedy
+from metadata.surrogates.scenarios import balance, best_so_far, fill, greedy, steadied
 
 COUNTS = (1, 2, 4, 8, 16)
 
@@ -33,12 +33,17 @@ def rehearse(
         scenario_TK = fill(others.regret_TK, weight_T) if change_TK is None else others.lasting
         for pair in np.flatnonzero(held_T):
             regret_K = scenarios.regret_TK[pair]
+            ran_K, first_K = np.isfinite(regret_K), None
+            if change_TK is not None:
+                mean_K = weight_T @ scenario_TK
+                changed_K = mean_K + change_TK[pair]
+                first_K = steadied(changed_K, mean_K, ran_K, by=INDIFFERENT_REGRET)
             order = greedy(
                 scenario_TK,
                 weight_T,
                 count=max(counts),
-                allowed_C=np.isfinite(regret_K),
-                first_C=None if change_TK is None else weight_T @ scenario_TK + change_TK[pair],
+                allowed_C=ran_K,
+                first_C=first_K,
                 most=np.inf if change_TK is None else MEDIAN_REGRET,
             )
             rehearsed[pair] = best_so_far(regret_K, order, counts)

@@ -16,13 +16,13 @@ import numpy as np
 
 from metadata.arrays import Booleans, Floats, Integers
 from metadata.kinds import Kind
-from metadata.regret import MEDIAN_REGRET, WORST_REGRET
+from metadata.regret import INDIFFERENT_REGRET, MEDIAN_REGRET, WORST_REGRET
 from metadata.surrogates.distance import Distances
 from metadata.surrogates.failure import Failure
 from metadata.surrogates.far import Far
 from metadata.surrogates.intervals import TAIL
 from metadata.surrogates.portfolio import Scenarios
-from metadata.surrogates.scenarios import balance, greedy, squares
+from metadata.surrogates.scenarios import balance, greedy, squares, steadied
 from metadata.surrogates.spec import Described, Prediction, State
 from metadata.surrogates.trees import Trees, mean_of
 from metadata.surrogates.view import QUANTILES, View
@@ -185,6 +185,9 @@ class Quality:
     def pick(self, candidates: Described, regret_C: Floats, *, count: int) -> Integers:
         """Return a list of candidates whose best is expected to be best, in order.
 
+        The portfolio's first stays the first unless another is expected to be better by more than
+        makes no difference.
+
         Args:
             candidates: What to choose from.
             regret_C: What each is worth, lower is better: its regret, or that and a price.
@@ -197,8 +200,10 @@ class Quality:
         mean_C = scene.weight_T @ scene.scenario_TC
         worth_C = self.cautious(few, regret_C[rows])
         scenario_TC = scene.scenario_TC - mean_C + worth_C - scene.shift_C
+        by = INDIFFERENT_REGRET * (1.0 - scene.published) if scene.shift_C.any() else 0.0
+        first_C = steadied(worth_C, mean_C, self._columns(few) >= 0, by=by)
         order = greedy(
-            scenario_TC, scene.weight_T, count=count, first_C=worth_C, most=MEDIAN_REGRET
+            scenario_TC, scene.weight_T, count=count, first_C=first_C, most=MEDIAN_REGRET
         )
         picked: Integers = rows[order]
         return picked

@@ -1,4 +1,4 @@
-"""How configurations lean with what there is to learn, and what is true of it elsewhere."""
+"""How configurations lean with the base model, and what is true of it elsewhere."""
 
 from dataclasses import replace
 
@@ -13,20 +13,22 @@ from metadata.surrogates.leanings import (
     change_left_out,
     errors_saved,
     fit_leanings,
-    try_ridges,
+    try_leanings,
 )
 from metadata.surrogates.portfolio import Scenarios
 from metadata.surrogates.rehearsal import rehearse
 
-EXAMPLES = TASK_FEATURES.index("log2_examples")
+SIZE, EXAMPLES = (TASK_FEATURES.index(f"log2_{name}") for name in ("parameters", "examples"))
 
 
-def scenarios(*, datasets: int = 30, is_true: bool = True, seed: int = 0) -> Scenarios:
+def scenarios(
+    *, datasets: int = 30, is_true: bool = True, seed: int = 0, by: int = SIZE
+) -> Scenarios:
     """Return pairs on which one of two configurations wins by size, beside eight middling ones."""
     rng = np.random.default_rng(seed)
     task_TT = rng.normal(size=(datasets, len(TASK_FEATURES)))
     regret_TK = 1.0 + 0.1 * rng.normal(size=(datasets, 10))
-    leaning_T = task_TT[:, EXAMPLES] if is_true else rng.normal(size=datasets)
+    leaning_T = task_TT[:, by] if is_true else rng.normal(size=datasets)
     regret_TK[:, 0] += 0.4 * leaning_T - 0.3
     regret_TK[:, 1] -= 0.4 * leaning_T + 0.3
     return Scenarios(
@@ -40,14 +42,19 @@ def scenarios(*, datasets: int = 30, is_true: bool = True, seed: int = 0) -> Sce
 def test_what_leans_with_size_is_learnt_and_believed() -> None:
     known = scenarios()
 
-    trial = try_ridges(known)
-    shift_K = fit_leanings(known, ridge=trial.ridge).shift(
-        np.eye(len(TASK_FEATURES))[EXAMPLES] * 2.0
-    )
+    trial = try_leanings(known)
+    shift_K = fit_leanings(known, ridge=trial.ridge).shift(np.eye(len(TASK_FEATURES))[SIZE] * 2.0)
 
     assert trial.trust > 0.7
     assert shift_K[0] > 0.3 > 0.2 > abs(shift_K[5])
     assert shift_K[1] < -0.3
+
+
+@pytest.mark.parametrize(("by", "looked_at"), [(SIZE, 1), (EXAMPLES, 2)])
+def test_examples_are_looked_at_where_first_runs_are_better_for_it(by: int, looked_at: int) -> None:
+    trials = [try_leanings(scenarios(by=by, seed=seed)) for seed in range(4)]
+
+    assert [len(one.looked_at) for one in trials] == [looked_at] * 4
 
 
 def test_a_base_model_that_was_run_leans_in_its_own_way_and_one_that_was_not_by_its_size() -> None:
@@ -55,7 +62,6 @@ def test_a_base_model_that_was_run_leans_in_its_own_way_and_one_that_was_not_by_
     base_V = [TASK_FEATURES.index(name) for name in OF_BASE]
     task_TT, regret_TK = known.task_TT.copy(), known.regret_TK.copy()
     task_TT[:, base_V] = np.where(known.group_T % 2, 12.0, 12.5)[:, None]
-    task_TT[:, EXAMPLES] = 5.0
     regret_TK[known.group_T % 2 == 1, 5] -= 0.8
     leanings = fit_leanings(replace(known, task_TT=task_TT, regret_TK=regret_TK), ridge=RIDGES[0])
 
@@ -89,14 +95,14 @@ def test_a_dataset_that_is_there_many_times_moves_no_slope() -> None:
 
 def test_a_slope_ends_where_nobody_looked() -> None:
     leanings = fit_leanings(scenarios(), ridge=RIDGES[0])
-    far, farther = (np.eye(len(TASK_FEATURES))[EXAMPLES] * value for value in (20.0, 40.0))
+    far, farther = (np.eye(len(TASK_FEATURES))[SIZE] * value for value in (20.0, 40.0))
 
     assert leanings.shift(far) == pytest.approx(leanings.shift(farther))
 
 
 def test_noise_is_drawn_to_nothing() -> None:
     def believed(*, is_true: bool) -> float:
-        trials = [try_ridges(scenarios(is_true=is_true, seed=seed)) for seed in range(8)]
+        trials = [try_leanings(scenarios(is_true=is_true, seed=seed)) for seed in range(8)]
         return float(np.mean([one.trust * np.abs(one.shift_TK[:, :2]).mean() for one in trials]))
 
     assert believed(is_true=False) < 0.3 * believed(is_true=True)
@@ -132,7 +138,7 @@ def test_a_dataset_left_out_says_nothing_of_itself() -> None:
     turned[3] = turned[3, ::-1]
 
     before, after = (
-        try_ridges(one).shift_TK[3] for one in (known, replace(known, regret_TK=turned))
+        try_leanings(one).shift_TK[3] for one in (known, replace(known, regret_TK=turned))
     )
 
     assert np.allclose(before, after, atol=0.1)
@@ -151,5 +157,5 @@ def test_gaps_and_constant_features_leave_all_finite() -> None:
     other = gapped.task_TT[0].copy()
     other[TASK_FEATURES.index("log2_parameters")] = 33.0
 
-    assert np.isfinite(try_ridges(gapped).trust)
+    assert np.isfinite(try_leanings(gapped).trust)
     assert leanings.shift(other) == pytest.approx(leanings.shift(gapped.task_TT[0]))

@@ -11,6 +11,7 @@ from metadata.surrogates.scenarios import (
     choose,
     fill,
     greedy,
+    steadied,
 )
 
 RNG = np.random.default_rng(3)
@@ -76,6 +77,17 @@ def test_losses_beyond_the_most_a_list_is_taken_to_have_do_not_count() -> None:
         0,
         2,
     ]
+
+
+def test_what_was_best_on_average_stays_first_unless_another_is_better_by_a_margin() -> None:
+    mean_C, known_C = np.array([0.1, 0.3, 0.2]), np.array([False, True, True])
+    near_C, far_C = np.array([0.4, 0.26, 0.30]), np.array([0.4, 0.24, 0.30])
+
+    firsts = [np.argmin(steadied(one, mean_C, known_C, by=0.05)) for one in (near_C, far_C)]
+
+    assert firsts == [2, 1]
+    assert near_C[2] == 0.30
+    assert np.array_equal(steadied(near_C, mean_C, known_C & False, by=0.05), near_C)
 
 
 def test_datasets_weigh_alike_however_many_pairs_they_have() -> None:
