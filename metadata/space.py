@@ -6,7 +6,12 @@ from math import ceil, log2
 from typing import Any
 
 import numpy as np
-from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant
+from ConfigSpace import (
+    CategoricalHyperparameter,
+    ConfigurationSpace,
+    Constant,
+    UniformIntegerHyperparameter,
+)
 
 from metadata.checks import check
 from metadata.config_space import TABLES, TARGETS, active_names, build_space, narrowest
@@ -247,7 +252,16 @@ def _step(hyperparameter: Any, value: Any, rng: np.random.Generator) -> Any:
         return _plain(others[int(rng.integers(len(others)))]) if others else value
     vector = float(hyperparameter.to_vector(value)) + float(rng.normal(0.0, MOVE))
     vector = 1.0 - abs(1.0 - abs(vector))  # a step over an end comes back
-    return _plain(hyperparameter.to_value(min(max(vector, 0.0), 1.0)))
+    moved = _plain(hyperparameter.to_value(min(max(vector, 0.0), 1.0)))
+    if isinstance(hyperparameter, UniformIntegerHyperparameter) and hyperparameter.log:
+        return min(max(_usual_count(moved), hyperparameter.lower), hyperparameter.upper)
+    return moved
+
+
+def _usual_count(value: int) -> int:
+    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, ...: ranks that people and kernels use."""
+    power = 1 << (value.bit_length() - 1)
+    return min((power, 3 * power // 2, 2 * power), key=lambda one: abs(one - value))
 
 
 def _completed(values: Values, space: ConfigurationSpace) -> Values:
