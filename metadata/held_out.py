@@ -39,7 +39,7 @@ class HeldOut:
 
 
 def fit_proven(table: Table, seed: int) -> tuple[Quality, Mapping[Kind, HeldOut]]:
-    """Fit the quality surrogate; it is the portfolio unless what is learnt errs less for sure.
+    """Fit the quality surrogate; it begins as the portfolio unless the learnt errs less for sure.
 
     Both play on each dataset by what the others say, each kind of question apart.
 
@@ -51,12 +51,12 @@ def fit_proven(table: Table, seed: int) -> tuple[Quality, Mapping[Kind, HeldOut]
     for kind, ground in learnt.grounds.items():
         change_TK = change_left_out(ground.scenarios)
         proven = is_proven(errors_saved(ground.scenarios, change_TK))
-        held_out[kind] = _play(ground.scenarios, change_TK if proven else None)
+        held_out[kind] = _play(ground.scenarios, proven * change_TK)
         trust[kind] = trust[kind] if proven else 0.0
     return learnt.believe(trust), held_out
 
 
-def _play(scenarios: Scenarios, change_TK: Floats | None) -> HeldOut:
+def _play(scenarios: Scenarios, change_TK: Floats) -> HeldOut:
     ours, portfolio = (
         group_means(rehearse(scenarios, counts=COUNTS, change_TK=change), scenarios.group_T)
         for change in (change_TK, None)

