@@ -20,7 +20,7 @@ from metadata.errors import PeftwiseError
 from metadata.methods import METHODS
 from metadata.records import RunState
 from training_worker.campaigns import merging, rerun
-from training_worker.campaigns.pairs import CORE_SECONDS, Pair, find_pairs, seconds_of_core
+from training_worker.campaigns.pairs import CORE_SECONDS, Pair, find_pairs, split_by_core
 from training_worker.campaigns.plan import PHASES, Item, plan_items
 from training_worker.campaigns.pool import work_off
 from training_worker.campaigns.results import Results
@@ -90,21 +90,19 @@ def _campaign(arguments: Sequence[str]) -> int:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read by the processes when they load torch
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    sources = find_sources(options.data, options.datasets)
-    base_models = options.base_model or [BASE_MODEL]
     phases = PHASES if options.plan is None else options.plan
-    if "core" in phases:
-        pairs = find_pairs(sources, base_models)
-        wanted = [pair for pair in pairs if not options.sizes or pair.sized.size in options.sizes]
+    sources = find_sources(options.data, options.datasets)
+    pairs = find_pairs(sources, options.base_model or [BASE_MODEL])
+    if "core" in phases:  # its epochs are given; all other runs take as many tokens on any data
+        pairs, left = split_by_core(pairs, core_seconds=options.core_seconds)
+        wanted = [one for one in left if not options.sizes or one[0].sized.size in options.sizes]
         sys.stderr.write(_left_out(wanted, options.core_seconds))
     items = plan_items(
-        sources,
-        base_models,
+        pairs,
         Results(options.output),
         phases=phases,
         sizes=options.sizes,
         methods=options.methods,
-        core_seconds=options.core_seconds,
         shuffle_seed=options.shuffle_seed,
     )
     states = run_items(items, options.output, processes=options.processes, minutes=options.minutes)
@@ -114,19 +112,18 @@ def _campaign(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _left_out(pairs: Iterable[Pair], core_seconds: float) -> str:
+def _left_out(left: Sequence[tuple[Pair, float]], core_seconds: float) -> str:
     """Say which pairs take too long; nothing where none does."""
-    left = [
-        f"{pair.sized.name} on {pair.task.model.id} ({seconds:.0f} s)"
-        for pair in pairs
-        if (seconds := seconds_of_core(pair)) > core_seconds
-    ]
     if not left:
         return ""
+    named = [
+        f"{pair.sized.name} on {pair.task.model.id} ({seconds:.0f} s)"
+        for pair, seconds in left[:MOST_NAMED]
+    ]
     more = len(left) - MOST_NAMED
     return (
         f"Left out, as their core would train for more than {core_seconds:g} s: "
-        f"{', '.join(left[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}. "
+        f"{', '.join(named)}{f' and {more} more' if more > 0 else ''}. "
         "Raise --core-seconds to have them.\n"
     )
 

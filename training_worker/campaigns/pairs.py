@@ -49,14 +49,22 @@ def find_pairs(sources: Sequence[Source], base_models: Sequence[str]) -> list[Pa
     ]
 
 
-def affordable_pairs(pairs: Iterable[Pair], *, core_seconds: float) -> list[Pair]:
-    """Return the pairs whose core takes no longer than so many seconds."""
-    return [pair for pair in pairs if seconds_of_core(pair) <= core_seconds]
+def split_by_core(
+    pairs: Iterable[Pair], *, core_seconds: float = CORE_SECONDS
+) -> tuple[list[Pair], list[tuple[Pair, float]]]:
+    """Return the pairs whose core trains for at most so many seconds, and the others with theirs.
 
-
-def seconds_of_core(pair: Pair) -> float:
-    """Return how long the core trains on a pair, by our own forecast."""
-    return seconds_of(core_configurations(pair.task).values(), pair.task)
+    Seconds are by our own forecast.
+    """
+    kept: list[Pair] = []
+    left: list[tuple[Pair, float]] = []
+    for pair in pairs:
+        seconds = seconds_of(core_configurations(pair.task).values(), pair.task)
+        if seconds <= core_seconds:
+            kept.append(pair)
+        else:
+            left.append((pair, seconds))
+    return kept, left
 
 
 def seconds_of(configurations: Iterable[Configuration], task: Task) -> float:

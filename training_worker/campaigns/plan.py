@@ -21,15 +21,9 @@ from metadata.priors import usual_rate
 from metadata.records import Configuration, Device, Run, Task, content_hash
 from metadata.space import neighbours, sample
 from training_worker.campaigns.core import SCREENING, core_configurations, shortened
-from training_worker.campaigns.pairs import (
-    CORE_SECONDS,
-    Pair,
-    affordable_pairs,
-    find_pairs,
-    seconds_of,
-)
+from training_worker.campaigns.pairs import Pair, seconds_of
 from training_worker.campaigns.results import Results
-from training_worker.campaigns.sources import Sized, Source
+from training_worker.campaigns.sources import Sized
 
 BLOCK = 16  # pairs
 SCREEN_EXAMPLES = 200  # or the nearest size above that is there, else the largest
@@ -65,42 +59,33 @@ Phase = Callable[[Pair, int, Runs], Iterator[Item]]
 
 
 def plan_items(
-    sources: Sequence[Source],
-    base_models: Sequence[str],
+    pairs: Sequence[Pair],
     results: Results,
     *,
     phases: Sequence[str] | None = None,
     sizes: Sequence[int] = (),
     methods: Sequence[str] = (),
-    core_seconds: float = CORE_SECONDS,
     shuffle_seed: int = 0,
 ) -> Iterator[Item]:
     """Yield the runs of a campaign, those that are done among them, looking at results as it goes.
 
-    Where the core, whose epochs are given, is asked for, pairs on which it would train longer than
-    `core_seconds` stay out: all other runs take as many tokens however many examples there are.
     Where `sizes` names some, a dataset passes too by what it was screened on without that. Where it
     names some, `methods` are those of the spread.
-
-    Raises:
-        UnknownModel: A base model is no known id, and no folder with a config.json.
     """
     chosen = PHASES if phases is None else phases
     own_spread = partial(spread, methods=methods or tuple(METHODS))
     of_pairs: dict[str, Phase] = {**OF_PAIRS, "spread": own_spread}
-    found = find_pairs(sources, base_models)
-    if "core" in chosen:
-        found = affordable_pairs(found, core_seconds=core_seconds)
-    Random(shuffle_seed).shuffle(found)
-    pairs = [pair for pair in found if not sizes or pair.sized.size in sizes]
-    screened, usually = screening_pairs(pairs), screening_pairs(found)
+    shuffled = list(pairs)
+    Random(shuffle_seed).shuffle(shuffled)
+    wanted = [pair for pair in shuffled if not sizes or pair.sized.size in sizes]
+    screened, usually = screening_pairs(wanted), screening_pairs(shuffled)
     if SCREEN in chosen:
         for pair in screened.values():
             yield from screen(pair)
-    for start in range(0, len(pairs), BLOCK):
+    for start in range(0, len(wanted), BLOCK):
         block = [
             (start + place, pair)
-            for place, pair in enumerate(pairs[start : start + BLOCK])
+            for place, pair in enumerate(wanted[start : start + BLOCK])
             if any(passes(of[pair.subject], results) for of in (screened, usually))
         ]
         for phase in (of_pairs[name] for name in chosen if name != SCREEN):

@@ -12,7 +12,7 @@ from metadata.records import Run
 from metadata.relative import relative_key
 from metadata.space import check
 from training_worker.campaigns.core import DEFAULT, SCREENING, WIDTH_RULE, core_configurations
-from training_worker.campaigns.pairs import Pair, affordable_pairs, seconds_of_core
+from training_worker.campaigns.pairs import Pair, find_pairs, split_by_core
 from training_worker.campaigns.plan import (
     BEST,
     BUDGETS,
@@ -41,8 +41,11 @@ Scored = Callable[[Item, float], Run]
 
 
 def plan(data: Path, folder: Path, **options: Any) -> list[Item]:
-    sources = find_sources(data, ["colours"])
-    return list(plan_items(sources, [TINY], Results(folder), **options))
+    return list(plan_items(named_pairs(data, "colours"), Results(folder), **options))
+
+
+def named_pairs(data: Path | None, *names: str) -> list[Pair]:
+    return find_pairs(find_sources(data, names), [TINY])
 
 
 def test_the_core_is_many_different_configurations_that_every_model_can_run(
@@ -94,11 +97,14 @@ def test_run_ids_name_pair_configuration_seed_and_limits(items: list[Item]) -> N
 
 
 def test_pairs_whose_core_takes_too_long_are_left_out(pairs: list[Pair]) -> None:
-    seconds = sorted(seconds_of_core(pair) for pair in pairs)
+    _, measured = split_by_core(pairs, core_seconds=0)
+    third = sorted(seconds for _, seconds in measured)[2]
 
-    kept = affordable_pairs(pairs, core_seconds=seconds[2])
+    kept, left = split_by_core(pairs, core_seconds=third)
 
-    assert len(kept) == 3
+    assert (len(measured), len(kept)) == (len(pairs), 3)
+    assert all(seconds > third for _, seconds in left)
+    assert {id(pair) for pair in [*kept, *(pair for pair, _ in left)]} == set(map(id, pairs))
 
 
 def test_each_dataset_is_screened_once_before_anything_else(data: Path, tmp_path: Path) -> None:
@@ -186,16 +192,17 @@ def test_some_runs_are_to_fail(pairs: list[Pair]) -> None:
 def test_large_sizes_are_run_at_as_many_tokens_but_get_no_core(
     tmp_path: Path, scored: Scored
 ) -> None:
-    sources, done = find_sources(None, ["generated-facts-people"]), Results(tmp_path)
+    pairs, done = named_pairs(None, "generated-facts-people"), Results(tmp_path)
 
     def planned(*phases: str) -> list[Item]:
-        return list(plan_items(sources, [TINY], done, phases=phases))
+        affordable, _ = split_by_core(pairs) if "core" in phases else (pairs, [])
+        return list(plan_items(affordable, done, phases=phases))
 
     append(new_shard(tmp_path), scored(planned("screen")[0], 1.0))
 
     assert {item.sized.size for item in planned("core")} == {200}
     only = ["vblora"]
-    named = plan_items(sources, [TINY], done, phases=["spread"], sizes=[1_000], methods=only)
+    named = plan_items(pairs, done, phases=["spread"], sizes=[1_000], methods=only)
     assert {(i.sized.size, i.configuration.method.name) for i in named} == {(1_000, "vblora")}
     assert {item.sized.size for item in planned("spread")} == {200, 1_000, 5_000}
     for item in planned("spread"):
@@ -206,11 +213,11 @@ def test_large_sizes_are_run_at_as_many_tokens_but_get_no_core(
 def test_the_plan_is_the_same_again_and_another_shuffle_only_orders_it_anew(
     data: Path, tmp_path: Path
 ) -> None:
-    sources = find_sources(data, ["colours", "stories"])
+    pairs = named_pairs(data, "colours", "stories")
 
     def planned(seed: int) -> list[str]:
         results = Results(tmp_path)
-        return [item.run_id for item in plan_items(sources, [TINY], results, shuffle_seed=seed)]
+        return [item.run_id for item in plan_items(pairs, results, shuffle_seed=seed)]
 
     assert planned(0) == planned(0)
     assert planned(3) != planned(0)
