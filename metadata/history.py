@@ -132,7 +132,7 @@ class History:
     def _insert_new(self) -> Insert:
         insert = INSERTS[self.engine.dialect.name](RunRow)
         statement: Insert = insert.on_conflict_do_nothing().returning(RunRow.id)
-        return statement
+        return statement.execution_options(render_nulls=True)  # else a statement per set of nulls
 
 
 def _deleted(session: Session, run_ids: Collection[str]) -> set[str]:

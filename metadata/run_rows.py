@@ -18,6 +18,7 @@ from metadata.records import SUPERVISED, Measurement, Run, Scalar
 
 SUPERVISED_JSON = SUPERVISED.model_dump_json()
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NOT_HELD = re.compile("[\0\ud800-\udfff]")  # by PostgreSQL
 CHUNK_POINTS = 500  # about 20 kB of JSON, one read for most runs
 
 HAS_REASON = text("reason <> ''")
@@ -141,7 +142,7 @@ def columns(run: Run) -> dict[str, Any]:
 
 def check_text(name: str, value: str) -> None:
     """Refuse text that PostgreSQL cannot hold or compare."""
-    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if _NOT_HELD.search(value):
         raise InvalidRequest(
             f"{name} holds a NUL character or half a surrogate pair, got {value[:80]!a}. "
             "Take it out.",

@@ -11,12 +11,13 @@ of a run among the others there: one run that diverged would drown what the rest
 on one dataset only is seen in that dataset's own figures. Knobs that always move together share
 their importance.
 
-Axes: N runs, K knobs.
+Axes: N runs, K knobs, T runs that were left out, M knobs shuffled together, R rows that differ.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import lightgbm
@@ -176,9 +177,8 @@ def _losses(
     for train, test in GroupKFold(FOLDS).split(X_NK, y_N, keys_N):
         model = _fit(X_NK[train], y_N[train], weight_N[train], categories)
         held = _Held(model, X_NK[test], y_N[test], weight_N[test])
-        error = held.error(held.X_TK)
-        errors.append(error)
-        lost.append([_shuffled_error(held, knob, names, rng) - error for knob in names])
+        errors.append(held.error)
+        lost.append([_shuffled_error(held, knob, names, rng) - held.error for knob in names])
     scale = variance or 1.0
     return np.array(lost) / scale, 1.0 - float(np.mean(errors)) / scale
 
@@ -192,8 +192,30 @@ class _Held:
     y_T: Floats
     weight_T: Floats
 
-    def error(self, X_TK: Floats) -> float:
-        squares_T = (self.model.predict(X_TK) - self.y_T) ** 2
+    @cached_property
+    def error(self) -> float:
+        """Return the mean squared error."""
+        return self._mean(self._squares)
+
+    def error_with(self, knobs_M: Integers, values_TM: Floats) -> float:
+        """Return it with other values of some knobs; only rows that differ are forecast anew."""
+        known_TM = self.X_TK[:, knobs_M]
+        same_TM = (values_TM == known_TM) | (np.isnan(values_TM) & np.isnan(known_TM))
+        rows_R = np.flatnonzero(~same_TM.all(axis=1))
+        if not rows_R.size:
+            return self.error
+        X_RK = self.X_TK[rows_R]
+        X_RK[:, knobs_M] = values_TM[rows_R]
+        squares_T = self._squares.copy()
+        squares_T[rows_R] = (self.model.predict(X_RK) - self.y_T[rows_R]) ** 2
+        return self._mean(squares_T)
+
+    @cached_property
+    def _squares(self) -> Floats:
+        squares_T: Floats = (self.model.predict(self.X_TK) - self.y_T) ** 2
+        return squares_T
+
+    def _mean(self, squares_T: Floats) -> float:
         return float(np.average(squares_T, weights=self.weight_T))
 
 
@@ -220,14 +242,14 @@ def _shuffled_error(
     held: _Held, knob: str, names: Sequence[str], rng: np.random.Generator
 ) -> float:
     together = moved_with(knob, names)
-    moved = np.array([number for number, name in enumerate(names) if name in together])
+    moved_M = np.array([number for number, name in enumerate(names) if name in together])
     parts = alike(held.X_TK, knob, names)
     errors = []
     for _ in range(SHUFFLES):
-        shuffled_TK = held.X_TK.copy()
+        values_TM = held.X_TK[:, moved_M]
         for rows in parts:
-            shuffled_TK[np.ix_(rows, moved)] = held.X_TK[np.ix_(rng.permutation(rows), moved)]
-        errors.append(held.error(shuffled_TK))
+            values_TM[rows] = held.X_TK[np.ix_(rng.permutation(rows), moved_M)]
+        errors.append(held.error_with(moved_M, values_TM))
     return float(np.mean(errors))
 
 

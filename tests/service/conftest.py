@@ -215,6 +215,14 @@ def filled_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings.data_dir / "peftwise.sqlite"
 
 
+@pytest.fixture(scope="module")
+def shared_settings(tmp_path_factory: pytest.TempPathFactory, filled_database: Path) -> Settings:
+    """Return such settings as `settings`, for all tests of a file."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copy(filled_database, folder)
+    return Settings(data_dir=folder, executor="none")
+
+
 @pytest.fixture
 def settings(tmp_path: Path, filled_database: Path) -> Settings:
     """Return settings that start no worker and touch a temporary folder only."""

@@ -31,11 +31,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(settings: Settings) -> Iterator[Site]:
     """Serve an application that takes jobs and starts none."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        app = create_app(Settings(data_dir=tmp_path / "site", port=port, executor="none"))
+        app = create_app(settings.model_copy(update={"port": port}))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -22,9 +22,8 @@ EXAMPLES = "".join(
 
 
 @pytest.fixture(scope="module")
-def page_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    app = create_app(Settings(data_dir=tmp_path_factory.mktemp("pages"), executor="none"))
-    with TestClient(app, base_url="http://127.0.0.1") as client:
+def page_client(shared_settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(shared_settings), base_url="http://127.0.0.1") as client:
         yield client
 
 

@@ -19,8 +19,8 @@ ROWS = {"scope": "row"}
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    app = create_app(Settings(data_dir=tmp_path_factory.mktemp("runs"), executor="none"))
+def app(shared_settings: Settings) -> FastAPI:
+    app = create_app(shared_settings)
     runs = [make_run(number, dataset="paged") for number in range(120)]
     app.state.services.history.add_many(iter(runs))
     return app

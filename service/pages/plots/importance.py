@@ -12,7 +12,7 @@ from service.pages.run_columns import Cell
 from service.pages.run_contexts import Plot, Select
 
 MOST_DRAWN = 20  # knobs
-QUICK_RUNS = 5_000  # more take a minute or longer: they are weighed when asked for
+QUICK_RUNS = 20_000  # of more, reading alone takes long: they are weighed when asked for
 _TOGETHER, _EACH = "together", "each"
 
 
@@ -22,8 +22,8 @@ def _draw(question: Question) -> Drawn:
     count = 0 if chosen else question.browser.count(question.view)
     if count > QUICK_RUNS:
         return _refused(
-            f"To weigh the knobs of {count:,} runs takes a minute or longer. Narrow the filter, "
-            "or choose Show to weigh them all.",
+            f"To weigh the knobs of {count:,} runs can take a minute. Narrow the filter, or choose "
+            "Show to weigh them all.",
             each=each,
         )
     try:

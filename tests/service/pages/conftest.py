@@ -11,9 +11,8 @@ from service.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    folder = tmp_path_factory.mktemp("pages")
-    return create_app(Settings(data_dir=folder, executor="none"))
+def app(shared_settings: Settings) -> FastAPI:
+    return create_app(shared_settings)
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ URL = "/v1/recommendations"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    return create_app(Settings(data_dir=tmp_path_factory.mktemp("front"), executor="none"))
+def app(shared_settings: Settings) -> FastAPI:
+    return create_app(shared_settings)
 
 
 @pytest.fixture(scope="module")

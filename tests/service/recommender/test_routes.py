@@ -15,14 +15,12 @@ URL = "/v1/recommendations"
 
 @pytest.fixture(scope="module")
 def client(
-    tmp_path_factory: pytest.TempPathFactory, knowledge: Knowledge, knowledge_folder: Path
+    shared_settings: Settings, knowledge: Knowledge, knowledge_folder: Path
 ) -> Iterator[TestClient]:
     """Return a client of a server that answers from the made-up knowledge."""
-    data_dir = tmp_path_factory.mktemp("data")
-    store = KnowledgeStore(data_dir / "knowledge", shipped=knowledge_folder)
+    store = KnowledgeStore(shared_settings.data_dir / "knowledge", shipped=knowledge_folder)
     store.activate(knowledge.version)
-    app = create_app(Settings(data_dir=data_dir, executor="none"))
-    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+    with TestClient(create_app(shared_settings), base_url="http://127.0.0.1:8000") as client:
         yield client
 
 
