@@ -45,9 +45,9 @@ def send(client: TestClient, method: str, path: str, **headers: str) -> Response
 
 
 @pytest.fixture
-def keyed(make_client: Any, tmp_path: Path) -> TestClient:
+def keyed(make_client: Any, shared_settings: Settings) -> TestClient:
     """Return a client of a server with a key; the client does not send it."""
-    client: TestClient = make_client(api_key=KEY, data_dir=tmp_path / "keyed")
+    client: TestClient = make_client(api_key=KEY, data_dir=shared_settings.data_dir)
     return client
 
 
