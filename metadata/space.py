@@ -82,16 +82,19 @@ def sample(
 ) -> list[Configuration]:
     """Return configurations drawn uniformly from those of a model's space that can exist.
 
-    There are `count` of them, fewer only where hardly any can: a method whose blocks do not
-    divide the model's widths has none.
+    Ranks and other counts are rounded to those that people use: 1, 2, 3, 4, 6, 8, 12, 16, ... There
+    are `count` of them, fewer only where hardly any can: a method whose blocks do not divide the
+    model's widths has none.
     """
     space = build_space(model, methods=methods, optimizers=optimizers)
+    counts = {name: one for name, one in space.items() if _is_count(one)}
     base = _base(model)
     found: list[Configuration] = []
     for _ in range(MOST_DRAWS):
         if len(found) >= count:
             break
-        drawn = (_decode(values, base, model) for values in draw(space, count, rng))
+        usual = (_with_usual_counts(one, counts) for one in draw(space, count, rng))
+        drawn = (_decode(values, base, model) for values in usual)
         found += [one for one in drawn if exists(one, model)]
     return found[:count]
 
@@ -253,15 +256,25 @@ def _step(hyperparameter: Any, value: Any, rng: np.random.Generator) -> Any:
     vector = float(hyperparameter.to_vector(value)) + float(rng.normal(0.0, MOVE))
     vector = 1.0 - abs(1.0 - abs(vector))  # a step over an end comes back
     moved = _plain(hyperparameter.to_value(min(max(vector, 0.0), 1.0)))
-    if isinstance(hyperparameter, UniformIntegerHyperparameter) and hyperparameter.log:
-        return min(max(_usual_count(moved), hyperparameter.lower), hyperparameter.upper)
-    return moved
+    return _usual_count(moved, hyperparameter) if _is_count(hyperparameter) else moved
 
 
-def _usual_count(value: int) -> int:
-    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, ...: ranks that people and kernels use."""
+def _with_usual_counts(drawn: Mapping[str, Any], counts: Mapping[str, Any]) -> Values:
+    values = dict(drawn)
+    for name in values.keys() & counts.keys():
+        values[name] = _usual_count(int(values[name]), counts[name])
+    return values
+
+
+def _is_count(hyperparameter: Any) -> bool:
+    return isinstance(hyperparameter, UniformIntegerHyperparameter) and bool(hyperparameter.log)
+
+
+def _usual_count(value: int, hyperparameter: UniformIntegerHyperparameter) -> int:
+    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, ... within the bounds."""
     power = 1 << (value.bit_length() - 1)
-    return min((power, 3 * power // 2, 2 * power), key=lambda one: abs(one - value))
+    nearest = min((power, 3 * power // 2, 2 * power), key=lambda one: abs(one - value))
+    return int(min(max(nearest, hyperparameter.lower), hyperparameter.upper))
 
 
 def _completed(values: Values, space: ConfigurationSpace) -> Values:

@@ -114,12 +114,17 @@ def test_neighbours_change_little_and_keep_what_is_not_searched() -> None:
     assert sum(one.key == start.key for one in near) < 10
 
 
-def test_ranks_of_neighbours_are_those_that_people_use() -> None:
-    start = lora(r=16)
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_ranks_are_those_that_people_use(is_drawn: bool) -> None:
+    rng = np.random.default_rng(0)
 
-    near = neighbours(start, TINY, count=200, rng=np.random.default_rng(0))
+    found = (
+        sample(TINY, count=200, rng=rng, methods=["lora"])
+        if is_drawn
+        else neighbours(lora(r=16), TINY, count=200, rng=rng)
+    )
 
-    ranks = {one.method.values["r"] for one in near if one.method.name == "lora"}
+    ranks = {one.method.values["r"] for one in found if one.method.name == "lora"}
     assert ranks <= {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256}
     assert len(ranks) > 4
 
