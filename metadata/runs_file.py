@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import BigInteger, Boolean, Column, Double, String
 from sqlalchemy.types import TypeEngine
 
+from metadata.collecting import uncollected
 from metadata.database import UtcDateTime
 from metadata.errors import InvalidRequest
 from metadata.records import Run
@@ -67,8 +68,9 @@ def read_runs(path: Path) -> list[Run]:
     table = _read_table(path)
     _check_schema(path, table.schema)
     names = [name for name in (*_OWN_FIELDS, *_JSON_COLUMNS) if name in table.column_names]
-    needed = table.select(names).to_pylist()
-    return [_run(row, number, path) for number, row in enumerate(needed, start=1)]
+    with uncollected():
+        needed = table.select(names).to_pylist()
+        return [_run(row, number, path) for number, row in enumerate(needed, start=1)]
 
 
 def is_ours(schema: pa.Schema) -> bool:

@@ -1,7 +1,6 @@
 """All that the routes share, put together once from the settings."""
 
 import contextlib
-import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import partial
 import pyarrow.parquet
 from sqlalchemy import Engine
 
+from metadata.collecting import uncollected
 from metadata.database import open_database
 from metadata.errors import UnknownDevice
 from metadata.features.device import GIB, THIS_MACHINE
@@ -188,11 +188,8 @@ def add_shipped_runs(history: History) -> int:
     ids = pyarrow.parquet.read_table(SHIPPED_RUNS, columns=["id"])["id"].to_pylist()
     if not history.unknown(ids):
         return 0
-    gc.disable()  # nothing of what is made here is garbage, and looking takes longer than making
-    try:
+    with uncollected():
         return history.add_many(read_runs(SHIPPED_RUNS))
-    finally:
-        gc.enable()
 
 
 def _advise(
