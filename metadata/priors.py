@@ -61,10 +61,13 @@ def for_objective(configuration: Configuration, objective: Objective) -> Configu
 def carry_over(
     configuration: Configuration, *, known: ModelProfile, new: ModelProfile
 ) -> Configuration:
-    """Return a configuration for a new model: its rate keeps its ratio to the usual one."""
+    """Return a configuration for a new model: its rate keeps its ratio to the usual one.
+
+    A rate that is worked out has three digits, for people to read.
+    """
     rate = configuration.optimizer.learning_rate
     if rate is None or known == new:
         return configuration
-    scaled = rate * lora_rate(new) / lora_rate(known)
+    scaled = float(f"{rate * lora_rate(new) / lora_rate(known):.3g}")
     optimizer = configuration.optimizer.model_copy(update={"learning_rate": scaled})
     return configuration.model_copy(update={"optimizer": optimizer})
