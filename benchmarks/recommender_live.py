@@ -9,14 +9,16 @@ answered first is trained and scored as the campaign does: by the service, by th
 and by the default at the width rule's rate. With --tpe, Optuna's TPE searches the whole space for
 so many runs, from nothing and beginning with the first 8 of the portfolio. Regret is that of the
 pair in the table: 0 for the best of its core, 1 for the median; a live run may be better than the
-best. Adapters only, unless --all-methods. What the output folder holds is not trained again; beside
-each pair stands what it took: CPU seconds of learning without it and of the training that was left.
+best. A base model that was made again on another kind of CPU has other weights than the table's: it
+is marked, as its regret then compares the players alone. Adapters only, unless --all-methods. What
+the output folder holds is not trained again; beside each pair stands what it took: CPU seconds of
+learning without it and of the training that was left.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -34,7 +36,7 @@ from metadata.knowledge import Knowledge, fit_knowledge
 from metadata.methods import METHODS
 from metadata.optimizers import OPTIMIZERS
 from metadata.priors import carry_over
-from metadata.records import Configuration
+from metadata.records import Configuration, Run
 from metadata.regret import WORST_REGRET
 from metadata.runs_file import SHIPPED_RUNS, read_runs
 from metadata.space import asked, exists, suited, values_of, width_rule_configuration
@@ -58,6 +60,7 @@ class Held:
     pair: Pair
     best: float
     spread: float
+    weights: frozenset[str]  # hashes of what the runs of the table began with
     known: Knowledge
     methods: tuple[str, ...]
 
@@ -114,10 +117,18 @@ class Trainer:
         found = [[runs[item.run_id].score for item in items] for items in wanted]
         return [None if None in one else float(np.mean([s or 0.0 for s in one])) for one in found]
 
+    def weights(self, pair: Pair) -> frozenset[str]:
+        """Return the hashes of what the runs of a pair began with."""
+        return _weights(Results(self.output).of(pair.task.pair).values())
+
     def _items(self, pair: Pair, configuration: Configuration) -> Iterator[Item]:
         fitted = suited(configuration, pair.task)
         for seed in range(self.seeds):
             yield item_of(pair, fitted.model_copy(update={"seed": seed}), detail="live")
+
+
+def _weights(runs: Iterable[Run]) -> frozenset[str]:
+    return frozenset(run.versions["base_model"] for run in runs if "base_model" in run.versions)
 
 
 def main() -> int:
@@ -139,6 +150,8 @@ def main() -> int:
         took = _cpu_seconds() - begun
         begun += took
         pair = f"{held.pair.task.dataset.name} on {held.pair.task.model.id}"
+        if not trainer.weights(held.pair) <= held.weights:
+            pair += ", its weights made again"
         print(f"{pair}: {last}; {took:.0f} CPU seconds", flush=True)
     _print(regret)
     return 0
@@ -171,6 +184,7 @@ def _held_out(table: Table, options: argparse.Namespace) -> Iterator[Held]:
             pair=here[table.tasks[place].pair],
             best=float(np.nanmax(judged.score_N[rows])),
             spread=float(judged.spread_P[place]),
+            weights=_weights(r for r in table.runs if r.task.pair == table.tasks[place].pair),
             known=fit_knowledge(known),
             methods=methods,
         )
