@@ -150,7 +150,7 @@ def main() -> int:
         took = _cpu_seconds() - begun
         begun += took
         pair = f"{held.pair.task.dataset.name} on {held.pair.task.model.id}"
-        if not trainer.weights(held.pair) <= held.weights:
+        if held.weights and not trainer.weights(held.pair) <= held.weights:
             pair += ", its weights made again"
         print(f"{pair}: {last}; {took:.0f} CPU seconds", flush=True)
     _print(regret)

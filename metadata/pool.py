@@ -84,7 +84,14 @@ def draw_pool(methods: tuple[str, ...], optimizers: tuple[str, ...], *, count: i
     hardly any configuration can exist.
     """
     rng = np.random.default_rng(SEED)
-    drawn = sample(REFERENCE.model, count=count, rng=rng, methods=methods, optimizers=optimizers)
+    drawn = sample(
+        REFERENCE.model,
+        count=count,
+        rng=rng,
+        methods=methods,
+        optimizers=optimizers,
+        usual_counts=True,
+    )
     return Pool(
         texts=tuple(one.model_dump_json() for one in drawn),
         columns=make_columns(drawn),

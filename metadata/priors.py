@@ -63,11 +63,12 @@ def carry_over(
 ) -> Configuration:
     """Return a configuration for a new model: its rate keeps its ratio to the usual one.
 
-    A rate that is worked out has three digits, for people to read.
+    It has four digits, for people to read; with three, ratios would leave the bin of
+    `relative_key` that past runs know them by.
     """
     rate = configuration.optimizer.learning_rate
-    if rate is None or known == new:
+    if rate is None:
         return configuration
-    scaled = float(f"{rate * lora_rate(new) / lora_rate(known):.3g}")
+    scaled = float(f"{rate * lora_rate(new) / lora_rate(known):.4g}")
     optimizer = configuration.optimizer.model_copy(update={"learning_rate": scaled})
     return configuration.model_copy(update={"optimizer": optimizer})

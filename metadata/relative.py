@@ -23,7 +23,7 @@ from metadata.records import (
     Task,
 )
 
-DIGITS = 9  # of features: carrying a rate over and back must not tell configurations apart
+DIGITS = 9  # of features: the last bits of floats must not tell configurations apart
 RATE_STEPS = 32  # steps of a doubling, 2 % each: rates nearer than that count as one
 
 # What configurations are described on when the task must not matter: any fixed task would do.

@@ -79,22 +79,25 @@ def sample(
     rng: np.random.Generator,
     methods: Sequence[str] | None = None,
     optimizers: Sequence[str] | None = None,
+    usual_counts: bool = False,
 ) -> list[Configuration]:
     """Return configurations drawn uniformly from those of a model's space that can exist.
 
-    Ranks and other counts are rounded to those that people use: 1, 2, 3, 4, 6, 8, 12, 16, ... There
-    are `count` of them, fewer only where hardly any can: a method whose blocks do not divide the
-    model's widths has none.
+    With `usual_counts` what is drawn has its ranks and the like rounded to those that people use:
+    1, 2, 3, 4, 6, 8, 12, 16, ... There are `count` configurations, fewer only where hardly any can
+    exist: a method whose blocks do not divide the model's widths has none.
     """
     space = build_space(model, methods=methods, optimizers=optimizers)
-    counts = {name: one for name, one in space.items() if _is_count(one)}
+    counts = {name: one for name, one in space.items() if usual_counts and _is_count(one)}
     base = _base(model)
     found: list[Configuration] = []
     for _ in range(MOST_DRAWS):
         if len(found) >= count:
             break
-        usual = (_with_usual_counts(one, counts) for one in draw(space, count, rng))
-        drawn = (_decode(values, base, model) for values in usual)
+        drawn = (
+            _decode(_with_usual_counts(values, counts), base, model)
+            for values in draw(space, count, rng)
+        )
         found += [one for one in drawn if exists(one, model)]
     return found[:count]
 

@@ -119,7 +119,7 @@ def test_ranks_are_those_that_people_use(is_drawn: bool) -> None:
     rng = np.random.default_rng(0)
 
     found = (
-        sample(TINY, count=200, rng=rng, methods=["lora"])
+        sample(TINY, count=200, rng=rng, methods=["lora"], usual_counts=True)
         if is_drawn
         else neighbours(lora(r=16), TINY, count=200, rng=rng)
     )

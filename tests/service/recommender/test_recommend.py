@@ -13,9 +13,10 @@ from metadata.errors import (
     UnknownModel,
 )
 from metadata.features.model import find_model
-from metadata.knowledge import Knowledge, fit_knowledge
+from metadata.knowledge import SHIPPED_KNOWLEDGE, Knowledge, fit_knowledge
 from metadata.priors import rate_ratio
 from metadata.records import OptimizerChoice, Run
+from metadata.relative import relative_key
 from metadata.space import suited
 from service.recommender.aim import aim_at
 from service.recommender.answer import answer
@@ -24,6 +25,8 @@ from service.recommender.question import build_question
 from service.recommender.schemas import RecommendationRequest
 from service.recommender.summary import summarise
 from tests.service.recommender.conftest import KNOWN, Ask
+
+TRIED = {"portfolio", "past_winner"}
 
 
 def test_same_question_and_knowledge_give_the_same_answer_bit_for_bit(
@@ -100,6 +103,17 @@ def test_candidates_come_from_every_source_with_the_default_first(
     assert sources[0] == "default"
     assert {"default", "rule", "portfolio", "neighbour", "sample"} <= {*sources}
     assert 100 <= len(candidates) <= 300
+
+
+def test_what_several_bases_taught_is_proposed_once(request_json: dict[str, Any]) -> None:
+    shipped = Knowledge.load(SHIPPED_KNOWLEDGE)
+    for base in ("peftwise-tiny", "Qwen/Qwen2.5-0.5B"):
+        asked = {**request_json, "base_model": {"id": base}}
+        question = build_question(RecommendationRequest.model_validate(asked))
+        candidates = propose(question, shipped, aim_at(question, shipped), rng=rng()).candidates
+        known = [one.configuration for one in candidates if one.source in TRIED]
+
+        assert len({relative_key(one, question.task.model) for one in known}) == len(known) > 30
 
 
 def test_candidates_take_length_and_precision_from_data_and_device(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from metadata.features.device import find_device
-from metadata.features.model import find_model
+from metadata.features.model import find_model, known_models
 from metadata.messages import Limits
-from metadata.priors import rate_ratio
+from metadata.priors import carry_over, rate_ratio
 from metadata.records import Run
 from metadata.relative import relative_key
 from metadata.space import check
@@ -61,6 +61,18 @@ def test_the_core_is_many_different_configurations_that_every_model_can_run(
         assert len(found) == len(keys) == CORE
         assert found.keys() >= set(SCREENING)
     assert len({configuration.method.name for configuration in found.values()}) >= 9
+
+
+def test_a_core_configuration_is_known_on_every_model_it_is_carried_over_to(
+    pairs: list[Pair],
+) -> None:
+    task = pairs[0].task
+    found = core_configurations(task).values()
+    keys = [relative_key(one, task.model) for one in found]
+
+    for model in known_models():
+        carried = [carry_over(one, known=task.model, new=model) for one in found]
+        assert [relative_key(one, model) for one in carried] == keys
 
 
 def test_the_default_is_among_the_core_with_its_rate_and_with_the_rule_s(
