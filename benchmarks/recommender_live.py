@@ -1,7 +1,8 @@
 """First answers trained live, on pairs whose dataset was left out of everything.
 
     python benchmarks/recommender_live.py --data FOLDER --base-model FOLDER --output FOLDER
-        [--runs FILE] [--pairs 24] [--seeds 2] [--tpe 16] [--processes 2] [--all-methods]
+        [--datasets NAME,...] [--runs FILE] [--pairs 24] [--seeds 2] [--tpe 16] [--processes 2]
+        [--all-methods] [--new]
 
 FILE is a Parquet file of runs, the shipped ones by default. A pair of each of so many datasets is
 drawn among those that can be trained here. Knowledge is fitted without its dataset, and what is
@@ -10,16 +11,18 @@ and by the default at the width rule's rate. With --tpe, Optuna's TPE searches t
 so many runs, from nothing and beginning with the first 8 of the portfolio. Regret is that of the
 pair in the table: 0 for the best of its core, 1 for the median; a live run may be better than the
 best. A base model that was made again on another kind of CPU has other weights than the table's: it
-is marked, as its regret then compares the players alone. Adapters only, unless --all-methods. What
-the output folder holds is not trained again; beside each pair stands what it took: CPU seconds of
-learning without it and of the training that was left.
+is marked, as its regret then compares the players alone. With --new pairs are drawn that the table
+does not hold and a campaign would train on: there is no core to tell regret by, and what stands
+there is nats per token above the base's loss, less than 0 where something was gained. Adapters
+only, unless --all-methods. What the output folder holds is not trained again; beside each pair
+stands what it took: CPU seconds of learning without it and of the training that was left.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -44,7 +47,7 @@ from metadata.table import Table, build_table
 from service.recommender.answer import answer_question
 from service.recommender.question import Question
 from training_worker.campaign import run_items
-from training_worker.campaigns.pairs import Pair, find_pairs
+from training_worker.campaigns.pairs import Pair, find_pairs, split_by_core
 from training_worker.campaigns.plan import Item, affordable, item_of
 from training_worker.campaigns.results import Results
 from training_worker.campaigns.sources import find_sources
@@ -55,14 +58,17 @@ LONGEST = 4.0  # times a normal run, as the campaign allows winners
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """One pair, its scale of regret, and the knowledge that never saw its dataset."""
+    """One pair, its scale of regret, and the knowledge that never saw its dataset.
+
+    A pair that the table does not hold has no scale: its regret is nats above the base's loss.
+    """
 
     pair: Pair
-    best: float
-    spread: float
-    weights: frozenset[str]  # hashes of what the runs of the table began with
     known: Knowledge
     methods: tuple[str, ...]
+    best: float = 0.0
+    spread: float = 1.0
+    weights: frozenset[str] = frozenset()  # hashes of what the runs of the table began with
 
     def regret(self, score: float | None) -> float:
         """Return the regret of a score; below 0 it beats the core."""
@@ -153,7 +159,7 @@ def main() -> int:
         if held.weights and not trainer.weights(held.pair) <= held.weights:
             pair += ", its weights made again"
         print(f"{pair}: {last}; {took:.0f} CPU seconds", flush=True)
-    _print(regret)
+    _print(regret, unit="nats above the base's loss" if options.new else "regret")
     return 0
 
 
@@ -163,31 +169,44 @@ def _cpu_seconds() -> float:
 
 
 def _held_out(table: Table, options: argparse.Namespace) -> Iterator[Held]:
-    """Yield a pair of each of some datasets."""
+    """Yield a pair of each of some datasets, and what the other datasets taught."""
     methods = tuple(n for n in METHODS if options.all_methods or n != "full")
     judged = table if options.all_methods else restrict(table, "peft")
-    here = {
-        pair.task.pair: pair for pair in find_pairs(find_sources(options.data), options.base_model)
-    }
+    by_group: dict[str, list[Pair]] = {}
+    for pair in _pairs(judged, options):
+        by_group.setdefault(pair.task.dataset.group, []).append(pair)
     rng = Random(0)
-    pairs = [int(p) for p in judged.usable if table.tasks[int(p)].pair in here]
-    by_group: dict[int, list[int]] = {}
-    for pair in pairs:
-        by_group.setdefault(int(table.group_P[pair]), []).append(pair)
-    groups = rng.sample(sorted(by_group), min(options.pairs, len(by_group)))
-    for group in groups:
-        place = rng.choice(by_group[group])
-        rows = (judged.pair_N == place) & judged.core_N & np.isfinite(judged.regret_N)
-        pairs_left = {table.tasks[p].pair for p in np.flatnonzero(table.group_P == group)}
-        known = [run for run in table.runs if run.task.pair not in pairs_left]
-        yield Held(
-            pair=here[table.tasks[place].pair],
-            best=float(np.nanmax(judged.score_N[rows])),
-            spread=float(judged.spread_P[place]),
-            weights=_weights(r for r in table.runs if r.task.pair == table.tasks[place].pair),
-            known=fit_knowledge(known),
-            methods=methods,
-        )
+    for group in rng.sample(sorted(by_group), min(options.pairs, len(by_group))):
+        pair = rng.choice(by_group[group])
+        known = fit_knowledge([r for r in table.runs if r.task.dataset.group != group])
+        held = Held(pair=pair, known=known, methods=methods)
+        yield held if options.new else _scaled(held, judged)
+
+
+def _pairs(judged: Table, options: argparse.Namespace) -> Iterator[Pair]:
+    """Yield what can be trained here: of the table, or what a campaign would add to it."""
+    found = find_pairs(find_sources(options.data, options.datasets), options.base_model)
+    if options.new:
+        known = {task.pair for task in judged.tasks}
+        affordable, _ = split_by_core(pair for pair in found if pair.task.pair not in known)
+        yield from affordable
+    else:
+        here = {pair.task.pair: pair for pair in found}
+        names = (judged.tasks[int(place)].pair for place in judged.usable)
+        yield from (here[name] for name in names if name in here)
+
+
+def _scaled(held: Held, judged: Table) -> Held:
+    """Return it with the scale of regret that the table has."""
+    name = held.pair.task.pair
+    place = next(p for p in judged.usable.tolist() if judged.tasks[p].pair == name)
+    rows = (judged.pair_N == place) & judged.core_N & np.isfinite(judged.regret_N)
+    return replace(
+        held,
+        best=float(np.nanmax(judged.score_N[rows])),
+        spread=float(judged.spread_P[place]),
+        weights=_weights(run for run in judged.runs if run.task.pair == name),
+    )
 
 
 def _search(held: Held, trainer: Trainer, count: int, *, warm: int) -> float:
@@ -227,9 +246,9 @@ def _suggest(trial: optuna.Trial, one: Any) -> Any:
     return trial.suggest_float(one.name, one.lower, one.upper, log=one.log)
 
 
-def _print(regret: Mapping[str, Sequence[float]]) -> None:
+def _print(regret: Mapping[str, Sequence[float]], *, unit: str) -> None:
     rng = np.random.default_rng(0)
-    print(f"\nregret of the first answer, trained, on {len(regret['Peftwise'])} pairs left out")
+    print(f"\n{unit} of the first answer, trained, on {len(regret['Peftwise'])} pairs left out")
     ours = np.array(regret["Peftwise"])
     for name, values in regret.items():
         lead = bootstrap(ours - np.array(values), rng=rng, draws=10_000)
@@ -245,6 +264,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=Path, default=SHIPPED_RUNS)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--datasets", type=lambda text: text.split(","), default=[])
     parser.add_argument("--base-model", action="append", required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=24)
@@ -252,6 +272,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tpe", type=int, default=0, help="runs of each search; 0: none")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--all-methods", action="store_true")
+    parser.add_argument("--new", action="store_true", help="pairs that the table does not hold")
     return parser.parse_args()
 
 
