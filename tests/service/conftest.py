@@ -215,21 +215,24 @@ def filled_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings.data_dir / "peftwise.sqlite"
 
 
+def started_folder(folder: Path, filled_database: Path) -> Path:
+    """Return a data folder as a first start leaves it."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(filled_database, folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def shared_settings(tmp_path_factory: pytest.TempPathFactory, filled_database: Path) -> Settings:
     """Return such settings as `settings`, for all tests of a file."""
-    folder = tmp_path_factory.mktemp("shared")
-    shutil.copy(filled_database, folder)
+    folder = started_folder(tmp_path_factory.mktemp("shared"), filled_database)
     return Settings(data_dir=folder, executor="none")
 
 
 @pytest.fixture
 def settings(tmp_path: Path, filled_database: Path) -> Settings:
     """Return settings that start no worker and touch a temporary folder only."""
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
-    shutil.copy(filled_database, data_dir)
-    return Settings(data_dir=data_dir, executor="none")
+    return Settings(data_dir=started_folder(tmp_path / "data", filled_database), executor="none")
 
 
 @dataclass(frozen=True)
@@ -248,10 +251,7 @@ class Run(Protocol):
 @pytest.fixture
 def command_folder(tmp_path: Path, filled_database: Path) -> Path:
     """Return the data folder that commands use, one of our own: they change its runs."""
-    folder = tmp_path / "commands"
-    folder.mkdir()
-    shutil.copy(filled_database, folder)
-    return folder
+    return started_folder(tmp_path / "commands", filled_database)
 
 
 @pytest.fixture

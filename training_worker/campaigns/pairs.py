@@ -56,14 +56,11 @@ def split_by_core(
 
     Seconds are by our own forecast.
     """
-    kept: list[Pair] = []
-    left: list[tuple[Pair, float]] = []
-    for pair in pairs:
-        seconds = seconds_of(core_configurations(pair.task).values(), pair.task)
-        if seconds <= core_seconds:
-            kept.append(pair)
-        else:
-            left.append((pair, seconds))
+    measured = [
+        (pair, seconds_of(core_configurations(pair.task).values(), pair.task)) for pair in pairs
+    ]
+    kept = [pair for pair, seconds in measured if seconds <= core_seconds]
+    left = [(pair, seconds) for pair, seconds in measured if seconds > core_seconds]
     return kept, left
 
 
